@@ -29,7 +29,8 @@ class Tracks3D:
         ids: (N,) uint32, ids of the 2D tracks.
         xyz: (N, 3) float32, m, NaN where `source` is NONE.
         velocity: (N, 3) float32, m/s, NaN while unknown.
-        sigma: (N,) float32, one standard deviation of the position along the viewing ray, m; NaN while unknown.
+        sigma: (N,) float32, one standard deviation of the position along the viewing ray, m; NaN while
+            unknown.
         source: (N,) uint8, values of `DepthSource`.
         flags: (N,) uint8, flags of the 2D tracks (`cotracker_ros.tracking.TrackFlag`).
         rgb: (N, 3) uint8, colour of the point.
