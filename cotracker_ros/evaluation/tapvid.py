@@ -59,14 +59,15 @@ def tapvid_metrics(
     # A tracker that gives no position (NaN) is not close: NaN compares false with every threshold.
     squared = np.sum(((xy - true_xy) * scale) ** 2, axis=-1)
 
-    positives = np.sum(true_visible & counted)
-    metrics = {"occlusion_accuracy": _share(np.sum((visible == true_visible) & counted), np.sum(counted))}
+    positives = true_visible & counted
+    metrics = {"occlusion_accuracy": _share((visible == true_visible) & counted, counted)}
     for threshold in THRESHOLDS:
         close = squared < threshold**2
-        hits = np.sum(close & true_visible & visible & counted)
-        false_alarms = np.sum(visible & ~(true_visible & close) & counted)
-        metrics[f"pts_within_{threshold}"] = _share(np.sum(close & true_visible & counted), positives)
-        metrics[f"jaccard_{threshold}"] = _share(hits, positives + false_alarms)
+        false_alarms = visible & ~(true_visible & close) & counted
+        metrics[f"pts_within_{threshold}"] = _share(close & positives, positives)
+        # A false alarm at a visible point is off: it counts once as missed and once as wrong.
+        union = positives.astype(int) + false_alarms
+        metrics[f"jaccard_{threshold}"] = _share(close & visible & positives, union)
     metrics["average_jaccard"] = float(np.mean([metrics[f"jaccard_{t}"] for t in THRESHOLDS]))
     metrics["average_pts_within_thresh"] = float(np.mean([metrics[f"pts_within_{t}"] for t in THRESHOLDS]))
     return metrics
@@ -98,8 +99,10 @@ def evaluated_frames(query_frames: NDArray[np.int64], frames: int, mode: QueryMo
     raise ValueError(f"query mode is {mode!r}; choose 'first' or 'strided'")
 
 
-def _share(part: float, whole: float) -> float:
-    return float(part / whole) if whole else float("nan")
+def _share(part: ArrayLike, whole: ArrayLike) -> float:
+    """Sum of ``part`` over sum of ``whole``."""
+    total = np.sum(whole)
+    return float(np.sum(part) / total) if total else float("nan")
 
 
 def _check_shapes(

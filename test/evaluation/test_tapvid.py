@@ -13,9 +13,8 @@ REFERENCE = Path(__file__).parent / "data" / "tapvid_reference.npz"
 @pytest.mark.parametrize("mode", ["first", "strided"])
 def test_agrees_with_the_benchmark(mode):
     with np.load(REFERENCE) as file:
-        case = {
-            k.removeprefix(f"tap_{mode}_"): file[k][0] for k in file.files if k.startswith(f"tap_{mode}_")
-        }
+        prefix = f"tap_{mode}_"
+        case = {k.removeprefix(prefix): file[k][0] for k in file.files if k.startswith(prefix)}
     metrics = tapvid_metrics(
         case["queries"][:, 0],
         case["gt"].transpose(1, 0, 2),
@@ -46,7 +45,7 @@ def test_by_hand_first():
     m = tapvid_metrics([1], true_xy, true_visible, xy, visible)
     assert m["occlusion_accuracy"] == 1 / 2
     assert [m[f"pts_within_{t}"] for t in THRESHOLDS] == [0, 0, 1, 1, 1]
-    # Threshold 1: no hit, one positive, two false alarms. Threshold 4: one hit, one positive, one false alarm.
+    # Threshold 1: no hit, one positive, two false alarms. Threshold 4: one of each.
     assert [m[f"jaccard_{t}"] for t in THRESHOLDS] == [0, 0, 1 / 2, 1 / 2, 1 / 2]
     assert m["average_jaccard"] == pytest.approx(0.3)
     assert m["average_pts_within_thresh"] == pytest.approx(0.6)
@@ -64,14 +63,16 @@ def test_by_hand_strided_counts_the_frames_before_the_query():
 
 def test_a_distance_equal_to_the_threshold_is_not_within():
     true_xy, true_visible = np.zeros((2, 1, 2)), np.ones((2, 1), bool)
-    xy = true_xy + [4.0, 0.0]
+    xy = true_xy + np.array([4.0, 0.0])
     m = tapvid_metrics([0], true_xy, true_visible, xy, true_visible)
     assert (m["pts_within_4"], m["pts_within_8"]) == (0, 1)
 
 
 def test_distances_are_measured_at_256_pixels():
     true_xy, true_visible = np.zeros((2, 1, 2)), np.ones((2, 1), bool)
-    xy = true_xy + [[[0.0, 0.0]], [[9.0, 0.0]]]  # 9 px of 511 are 4.49 px of 255; 9 of 1021 are 2.25
+    xy = true_xy + np.array(
+        [[[0.0, 0.0]], [[9.0, 0.0]]]
+    )  # 9 px of 511 are 4.49 px of 255; 9 of 1021 are 2.25
     m = tapvid_metrics([0], true_xy, true_visible, xy, true_visible, image_size=(512, 384))
     assert (m["pts_within_4"], m["pts_within_8"]) == (0, 1)
     m = tapvid_metrics([0], true_xy, true_visible, xy, true_visible, image_size=(1022, 384))
@@ -93,7 +94,7 @@ def test_a_missing_position_is_a_miss_and_nothing_visible_is_nan():
     ("change", "sentence"),
     [
         ({"xy": np.zeros((3, 2, 2))}, "xy has the shape"),
-        ({"query_frames": [0, 7]}, "the video has 4 frames"),
+        ({"query_frames": [0, 7]}, "do not fit a video of 4 frames"),
         ({"query_frames": [0]}, "query_frames has the shape"),
         ({"mode": "last"}, "choose 'first' or 'strided'"),
     ],

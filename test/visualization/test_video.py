@@ -34,9 +34,7 @@ def test_browsers_can_play_it(tmp_path):
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
     data = path.read_bytes()
-    assert data.index(b"moov") < data.index(b"mdat"), (
-        "the index must come first, or playing waits for the end"
-    )
+    assert data.index(b"moov") < data.index(b"mdat"), "playing must not wait for the end"
 
 
 def test_wrong_input_is_said(tmp_path):
