@@ -1,0 +1,149 @@
+"""CameraInfo and transforms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cotracker_ros.messages.arrays import owned
+from cotracker_ros.messages.errors import MessageError
+from cotracker_ros.messages.header import header_fields, stamp_ns
+from cotracker_ros.reconstruction.camera import CameraModel
+
+_UNIT_TOLERANCE = 0.01  # tf2 accepts as much
+
+
+def camera_from_message(message: Any, *, rectified: bool = False) -> CameraModel:
+    """Return the camera of a sensor_msgs/CameraInfo, for the image as it is published.
+
+    A region of interest and binning move and shrink the image; the model follows them. ROS 1's upper-case
+    field names are understood too.
+
+    Args:
+        message: The CameraInfo.
+        rectified: True for rectified images: the matrix P then holds and there is no distortion.
+
+    Raises:
+        MessageError: The camera is not calibrated (K is zero) or the message makes no sense.
+    """
+    matrix = _matrix(message, "p", 12)[:, :3] if rectified else _matrix(message, "k", 9)
+    if not matrix.any():
+        name = "P" if rectified else "K"
+        raise MessageError(f"the camera_info has no calibration ({name} is zero): calibrate the camera")
+    coefficients = np.zeros(0) if rectified else owned(_field(message, "d"), np.float64)
+    model = str(message.distortion_model) or "plumb_bob"
+    if rectified or (model != "equidistant" and not coefficients.any()):
+        model, coefficients = "none", np.zeros(0)
+    roi = message.roi
+    width, height = (int(roi.width) or int(message.width)), (int(roi.height) or int(message.height))
+    bin_x, bin_y = max(int(message.binning_x), 1), max(int(message.binning_y), 1)
+    offset = np.array([[1, 0, -float(roi.x_offset)], [0, 1, -float(roi.y_offset)], [0, 0, 1]])
+    try:
+        camera = CameraModel(width, height, offset @ matrix, model, coefficients)
+        return camera.scaled(width // bin_x, height // bin_y)
+    except ValueError as error:
+        raise MessageError(f"the camera_info makes no sense: {error}") from error
+
+
+def camera_info_fields(camera: CameraModel, stamp: int, frame_id: str) -> dict[str, Any]:
+    """Return the fields of sensor_msgs/CameraInfo for raw images of the camera."""
+    projection = np.zeros((3, 4))
+    projection[:, :3] = camera.K
+    none = camera.distortion_model == "none"
+    return {
+        "header": header_fields(stamp, frame_id),
+        "height": camera.height,
+        "width": camera.width,
+        "distortion_model": "plumb_bob" if none else camera.distortion_model,
+        "d": np.zeros(5) if none else np.asarray(camera.coefficients, dtype=np.float64),
+        "k": np.asarray(camera.K, dtype=np.float64).reshape(-1),
+        "r": np.eye(3).reshape(-1),
+        "p": projection.reshape(-1),
+    }
+
+
+def transforms_from_message(message: Any) -> list[tuple[int, str, str, NDArray[np.float64]]]:
+    """Return the transforms of a tf2_msgs/TFMessage.
+
+    Returns:
+        (stamp in ns, parent frame, child frame, pose of the child in the parent as (4, 4) float64, m), in
+        the message's order.
+
+    Raises:
+        MessageError: A rotation is no unit quaternion or a number is not finite.
+    """
+    return [
+        (
+            stamp_ns(item.header.stamp),
+            # tf of ROS 1 allowed a leading slash, tf2 does not know it.
+            str(item.header.frame_id).lstrip("/"),
+            str(item.child_frame_id).lstrip("/"),
+            _pose_matrix(item),
+        )
+        for item in message.transforms
+    ]
+
+
+def transform_fields(stamp: int, parent: str, child: str, matrix: NDArray[np.float64]) -> dict[str, Any]:
+    """Return the fields of geometry_msgs/TransformStamped.
+
+    Args:
+        stamp: ns.
+        parent: Frame in which the pose is expressed.
+        child: Frame whose pose it is.
+        matrix: (4, 4) pose of the child in the parent, m.
+    """
+    x, y, z, w = (float(v) for v in matrix_to_quaternion(matrix[:3, :3]))
+    return {
+        "header": header_fields(stamp, parent),
+        "child_frame_id": child,
+        "transform": {
+            "translation": dict(zip("xyz", (float(v) for v in matrix[:3, 3]), strict=True)),
+            "rotation": {"x": x, "y": y, "z": z, "w": w},
+        },
+    }
+
+
+def _pose_matrix(item: Any) -> NDArray[np.float64]:
+    shift, turn = item.transform.translation, item.transform.rotation
+    matrix = np.eye(4)
+    matrix[:3, 3] = shift.x, shift.y, shift.z
+    quaternion = np.array([turn.x, turn.y, turn.z, turn.w])
+    length = np.linalg.norm(quaternion)
+    if not np.isfinite(matrix).all() or not abs(length - 1.0) < _UNIT_TOLERANCE:
+        raise MessageError(
+            f"the transform from '{item.header.frame_id}' to '{item.child_frame_id}' is no rigid motion: "
+            f"its quaternion has length {length:.3g}"
+        )
+    matrix[:3, :3] = quaternion_to_matrix(quaternion)
+    return matrix
+
+
+def _field(message: Any, name: str) -> Any:
+    return getattr(message, name) if hasattr(message, name) else getattr(message, name.upper())
+
+
+def _matrix(message: Any, name: str, size: int) -> NDArray[np.float64]:
+    values = owned(_field(message, name), np.float64)
+    if values.size != size:
+        raise MessageError(f"the camera_info's {name.upper()} has {values.size} numbers instead of {size}")
+    return values.reshape(3, -1)
+
+
+def quaternion_to_matrix(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the (3, 3) rotation of a quaternion (x, y, z, w) of any length but zero."""
+    x, y, z, w = quaternion / np.linalg.norm(quaternion)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + 2 * w * cross + 2 * cross @ cross
+
+
+def matrix_to_quaternion(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the unit quaternion (x, y, z, w) of a (3, 3) rotation."""
+    # The rotation vector from OpenCV is exact near half a turn too, where textbook formulas lose digits.
+    vector = cv2.Rodrigues(np.asarray(matrix, dtype=np.float64))[0].ravel()
+    angle = float(np.linalg.norm(vector))
+    axis = vector / angle if angle > 0 else vector
+    return np.append(axis * np.sin(angle / 2), np.cos(angle / 2))
