@@ -168,28 +168,27 @@ class CameraModel:
         if self.distortion_model == "equidistant":
             rays = self._unproject_fisheye(pixels)
         else:
-            rays = self._unproject_polynomial(pixels)
+        known = np.asarray(np.isfinite(rays).all(axis=1))
         known = np.isfinite(rays).all(axis=1)
-        with np.errstate(invalid="ignore"):
-            error = np.abs(self._project_rays(np.where(known[:, None], rays, 0.0)) - pixels).max(axis=1)
-        rays[~known | (error > _MAX_RESIDUAL)] = np.nan
+        error = np.abs(self._project_rays(np.where(known.reshape(-1, 1), rays, 0.0)) - pixels).max(axis=1)
+        rays[~(known & (error <= _MAX_RESIDUAL))] = np.nan
         return rays
 
     def _unproject_polynomial(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Newton's method on OpenCV's projection.
+        """Newton's method on OpenCV's projection, from where OpenCV's own undistortion got to.
 
-        OpenCV's own undistortPoints iterates a fixed point that converges slowly, or not at all, where the
-        distortion is strong; its Jacobian with respect to the translation is what Newton's method needs.
+        undistortPoints iterates a fixed point a few times, which is not enough where the distortion is
+        strong; the Jacobian with respect to the translation is what Newton's method needs.
         """
-        rays = (pixels - self.K[:2, 2]) / self._focal
-        fold = np.zeros(len(rays), dtype=bool)
+        rays = self._first_guess(pixels)
+        fold: NDArray[np.bool_] = np.zeros(len(rays), dtype=bool)
         for _ in range(_NEWTON_STEPS):
             projected, jacobian = cv2.projectPoints(
                 _at_unit_depth(rays), _ZERO, _ZERO, self.K, self.coefficients
             )
             slope = np.asarray(jacobian)[:, 3:5].reshape(-1, 2, 2)  # d(px) / d(translation x, y) at depth 1
             determinant = slope[:, 0, 0] * slope[:, 1, 1] - slope[:, 0, 1] * slope[:, 1, 0]
-            fold[:] = ~(determinant > 0)  # beyond the radius where the polynomial turns back
+            fold = np.asarray(determinant <= 0)  # beyond the radius where the polynomial turns back
             error = pixels - np.asarray(projected).reshape(-1, 2)
             if not np.any(np.abs(error[~fold]) > _MAX_RESIDUAL * 1e-2):
                 break
@@ -199,6 +198,18 @@ class CameraModel:
             rays = rays + np.stack([step_x, step_y], axis=1)
         rays[fold] = np.nan
         return rays
+
+    def _first_guess(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return OpenCV's undistorted rays, or the undistorted pinhole's where those are further off."""
+        pinhole = (pixels - self.K[:2, 2]) / self._focal
+        undistorted = cv2.undistortPoints(pixels[:, None], self.K, self.coefficients)
+        undistorted = np.array(undistorted, dtype=np.float64).reshape(-1, 2)
+        usable = np.isfinite(undistorted).all(axis=1)
+        undistorted[~usable] = pinhole[~usable]
+        with np.errstate(invalid="ignore", over="ignore"):
+            error = np.abs(self._project_rays(undistorted) - pixels).max(axis=1)
+            better = error < np.abs(self._project_rays(pinhole) - pixels).max(axis=1)
+        return np.where(better[:, None], undistorted, pinhole)
 
     def _unproject_fisheye(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Newton's method on the angle of the equidistant model, for less than 90 degrees off the axis."""
