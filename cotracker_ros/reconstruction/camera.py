@@ -168,9 +168,9 @@ class CameraModel:
         if self.distortion_model == "equidistant":
             rays = self._unproject_fisheye(pixels)
         else:
+            rays = self._unproject_polynomial(pixels)
         known = np.asarray(np.isfinite(rays).all(axis=1))
-        known = np.isfinite(rays).all(axis=1)
-        error = np.abs(self._project_rays(np.where(known.reshape(-1, 1), rays, 0.0)) - pixels).max(axis=1)
+        error = np.abs(self._project_rays(np.where(known[:, None], rays, 0.0)) - pixels).max(axis=1)
         rays[~(known & (error <= _MAX_RESIDUAL))] = np.nan
         return rays
 
