@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,8 +11,7 @@ from cotracker_ros.messages.arrays import owned
 from cotracker_ros.messages.errors import MessageError
 from cotracker_ros.messages.header import header_fields, stamp_ns
 from cotracker_ros.reconstruction.camera import CameraModel
-
-_UNIT_TOLERANCE = 0.01  # tf2 accepts as much
+from cotracker_ros.reconstruction.poses import pose_matrix, quaternion_from_rotation
 
 
 def camera_from_message(message: Any, *, rectified: bool = False) -> CameraModel:
@@ -73,7 +71,7 @@ def transforms_from_message(message: Any) -> list[tuple[int, str, str, NDArray[n
         the message's order.
 
     Raises:
-        MessageError: A rotation is no unit quaternion or a number is not finite.
+        MessageError: A quaternion is zero or a number is not finite.
     """
     return [
         (
@@ -81,7 +79,7 @@ def transforms_from_message(message: Any) -> list[tuple[int, str, str, NDArray[n
             # tf of ROS 1 allowed a leading slash, tf2 does not know it.
             str(item.header.frame_id).lstrip("/"),
             str(item.child_frame_id).lstrip("/"),
-            _pose_matrix(item),
+            _pose(item),
         )
         for item in message.transforms
     ]
@@ -96,7 +94,7 @@ def transform_fields(stamp: int, parent: str, child: str, matrix: NDArray[np.flo
         child: Frame whose pose it is.
         matrix: (4, 4) pose of the child in the parent, m.
     """
-    x, y, z, w = (float(v) for v in matrix_to_quaternion(matrix[:3, :3]))
+    x, y, z, w = (float(v) for v in quaternion_from_rotation(matrix))
     return {
         "header": header_fields(stamp, parent),
         "child_frame_id": child,
@@ -107,19 +105,14 @@ def transform_fields(stamp: int, parent: str, child: str, matrix: NDArray[np.flo
     }
 
 
-def _pose_matrix(item: Any) -> NDArray[np.float64]:
+def _pose(item: Any) -> NDArray[np.float64]:
     shift, turn = item.transform.translation, item.transform.rotation
-    matrix = np.eye(4)
-    matrix[:3, 3] = shift.x, shift.y, shift.z
-    quaternion = np.array([turn.x, turn.y, turn.z, turn.w])
-    length = np.linalg.norm(quaternion)
-    if not np.isfinite(matrix).all() or not abs(length - 1.0) < _UNIT_TOLERANCE:
+    try:
+        return pose_matrix((shift.x, shift.y, shift.z), (turn.x, turn.y, turn.z, turn.w))
+    except ValueError as error:
         raise MessageError(
-            f"the transform from '{item.header.frame_id}' to '{item.child_frame_id}' is no rigid motion: "
-            f"its quaternion has length {length:.3g}"
-        )
-    matrix[:3, :3] = quaternion_to_matrix(quaternion)
-    return matrix
+            f"the transform from '{item.header.frame_id}' to '{item.child_frame_id}' is no rigid motion: {error}"
+        ) from error
 
 
 def _field(message: Any, name: str) -> Any:
@@ -131,19 +124,3 @@ def _matrix(message: Any, name: str, size: int) -> NDArray[np.float64]:
     if values.size != size:
         raise MessageError(f"the camera_info's {name.upper()} has {values.size} numbers instead of {size}")
     return values.reshape(3, -1)
-
-
-def quaternion_to_matrix(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the (3, 3) rotation of a quaternion (x, y, z, w) of any length but zero."""
-    x, y, z, w = quaternion / np.linalg.norm(quaternion)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + 2 * w * cross + 2 * cross @ cross
-
-
-def matrix_to_quaternion(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the unit quaternion (x, y, z, w) of a (3, 3) rotation."""
-    # The rotation vector from OpenCV is exact near half a turn too, where textbook formulas lose digits.
-    vector = cv2.Rodrigues(np.asarray(matrix, dtype=np.float64))[0].ravel()
-    angle = float(np.linalg.norm(vector))
-    axis = vector / angle if angle > 0 else vector
-    return np.append(axis * np.sin(angle / 2), np.cos(angle / 2))

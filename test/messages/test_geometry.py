@@ -113,14 +113,14 @@ def test_transforms_round_trip(quaternion, shift):
     message = tf_message(transform_fields(12, "map", "camera", matrix))
     [(stamp, parent, child, back)] = transforms_from_message(message)
     assert (stamp, parent, child) == (12, "map", "camera")
-    np.testing.assert_allclose(back, matrix, atol=1e-7)
+    np.testing.assert_allclose(back, matrix, atol=1e-9)
 
 
 def test_half_a_turn():
     for axis in np.vstack([np.eye(3), [[0.6, 0.8, 0.0]]]):
         matrix = pose([*axis, 0.0], (1, 2, 3))
         [(_, _, _, back)] = transforms_from_message(tf_message(transform_fields(0, "a", "b", matrix)))
-        np.testing.assert_allclose(back, matrix, atol=1e-7)
+        np.testing.assert_allclose(back, matrix, atol=1e-9)
 
 
 def test_leading_slashes_of_ros_1_frames_are_dropped():
