@@ -1,0 +1,50 @@
+"""Install the Python package and the `cotracker_ros` command where there is no ROS.
+
+On a robot, colcon builds the same repository by its CMakeLists.txt.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+version = re.search(
+    r'^__version__ = "(.+)"$',
+    Path(__file__).with_name("cotracker_ros").joinpath("__init__.py").read_text(),
+    re.M,
+).group(1)
+
+setup(
+    name="cotracker_ros",
+    version=version,
+    description="Follow any point a camera sees, live, and know where it is in 3D.",
+    author="cotracker_ros maintainers",
+    author_email="maintainers@example.com",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    # The message definitions and the parameter files lie where ROS wants them and are packaged from there.
+    packages=[
+        *find_packages(include=["cotracker_ros", "cotracker_ros.*"]),
+        "cotracker_ros.definitions",
+        "cotracker_ros.config",
+    ],
+    package_dir={"cotracker_ros.definitions": "msg", "cotracker_ros.config": "config"},
+    package_data={
+        "cotracker_ros": ["weights/*.safetensors", "weights/*.md"],
+        "cotracker_ros.definitions": ["*.msg"],
+        "cotracker_ros.config": ["*.yaml"],
+    },
+    install_requires=[
+        "matplotlib>=3.5",
+        "numpy>=1.23",
+        # The headless build: the other one needs libGL and X libraries that a server or container lacks.
+        "opencv-python-headless>=4.6",
+        "PyYAML>=5.4",
+        "rosbags>=0.10",
+        "rosbags-image>=0.10",
+        "safetensors>=0.4",
+        "torch>=2.1",
+        "tqdm>=4.60",
+    ],
+    entry_points={"console_scripts": ["cotracker_ros = cotracker_ros.cli:main"]},
+)
