@@ -110,9 +110,8 @@ def _pose(item: Any) -> NDArray[np.float64]:
     try:
         return pose_matrix((shift.x, shift.y, shift.z), (turn.x, turn.y, turn.z, turn.w))
     except ValueError as error:
-        raise MessageError(
-            f"the transform from '{item.header.frame_id}' to '{item.child_frame_id}' is no rigid motion: {error}"
-        ) from error
+        name = f"from '{item.header.frame_id}' to '{item.child_frame_id}'"
+        raise MessageError(f"the transform {name} is no rigid motion: {error}") from error
 
 
 def _field(message: Any, name: str) -> Any:

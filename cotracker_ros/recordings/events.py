@@ -1,4 +1,8 @@
-"""What a recording is made of, whatever its file format."""
+"""What a recording is made of, whatever its file format.
+
+``stamp`` is the sensor's time from the message's header, which may jump back (a bag that was looped).
+``logged`` is the time at which the message was recorded, ns; events come in its order.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,12 @@ from cotracker_ros.reconstruction.camera import CameraModel
 
 @dataclass(frozen=True, eq=False)
 class ImageEvent:
-    """A colour image: ``image`` (H, W, 3) uint8 RGB, taken at ``stamp`` ns in the optical frame ``frame_id``."""
+    """A colour image: ``image`` (H, W, 3) uint8 RGB, at ``stamp`` ns in the optical frame ``frame_id``."""
 
     stamp: int
     frame_id: str
     image: NDArray[np.uint8]
+    logged: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +31,7 @@ class DepthEvent:
     stamp: int
     frame_id: str
     depth: NDArray[np.float32]
+    logged: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +41,7 @@ class CameraEvent:
     stamp: int
     frame_id: str
     camera: CameraModel
+    logged: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +53,7 @@ class TransformEvent:
     child: str
     matrix: NDArray[np.float64]
     static: bool
+    logged: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class DropEvent:
     stamp: int
     topic: str
     reason: str
+    logged: int = 0
 
 
 Event = ImageEvent | DepthEvent | CameraEvent | TransformEvent | DropEvent
