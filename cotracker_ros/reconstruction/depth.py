@@ -1,0 +1,272 @@
+"""Depth of single points from a depth image, without mixing what lies in front with what lies behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_MIN_SURFACE_PIXELS = 3  # fewer neighbours of one depth are noise, not a surface
+_MIX_RATIO = 4  # a surface with a neighbour smaller than this part of itself is not mixed from it
+_FOREGROUND_BONUS = 0.5  # px: corners that trackers like sit on the nearer surface, so it wins close calls
+_EXPECTED_BONUS = 1.0  # px: the surface that the point was on before wins close calls
+_TINY_MOMENT = 1e-4  # px^2: keeps the plane fit solvable when all pixels lie on one line
+_BLOCK = 1024  # points at once: their neighbourhoods stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class DepthNoise:
+    """How far a depth sensor is off, one standard deviation: ``base + quadratic * max(z - offset, 0)^2``.
+
+    The defaults are Nguyen et al.'s (2012) for structured light; stereo cameras have the same shape.
+
+    Attributes:
+        base: At and below the distance `offset`, m.
+        quadratic: Growth with the square of the distance, 1/m.
+        offset: Where the growth begins, m.
+    """
+
+    base: float = 0.0012
+    quadratic: float = 0.0019
+    offset: float = 0.4
+
+    def __post_init__(self) -> None:
+        if not (self.base > 0 and self.quadratic >= 0 and np.isfinite(self.offset)):
+            raise ValueError(
+                f"the depth noise got base={self.base}, quadratic={self.quadratic}, offset={self.offset}: "
+                "give a positive base and no negative growth"
+            )
+
+    def sigma(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return one standard deviation, m, at the depths `z`, m."""
+        return np.asarray(self.base + self.quadratic * np.maximum(z - self.offset, 0.0) ** 2)
+
+
+@dataclass(frozen=True)
+class DepthSampling:
+    """How a depth image is read at a point.
+
+    Attributes:
+        radius: Half the size of the square of pixels that is looked at, px (2 looks at 5x5).
+        hole_radius: A point further than this from the nearest pixel of its surface has no depth, px.
+        edge_relative: Depths further apart than this part of their distance belong to two surfaces.
+        edge_sigmas: ... if they are also further apart than this many standard deviations of the sensor.
+        pixel_sigma: How far the point's position may be off, px: what a slanted surface makes of it adds to
+            the uncertainty.
+        min_depth: Nearer readings are invalid, m.
+        max_depth: Farther readings are invalid, m.
+        noise: The sensor's noise.
+    """
+
+    radius: int = 2
+    hole_radius: float = 1.5
+    edge_relative: float = 0.02
+    edge_sigmas: float = 4.0
+    pixel_sigma: float = 0.5
+    min_depth: float = 0.05
+    max_depth: float = 100.0
+    noise: DepthNoise = field(default_factory=DepthNoise)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.radius <= 8:
+            raise ValueError(f"the radius of depth sampling is {self.radius} px: give 1 to 8")
+        if not (self.hole_radius > 0 and self.edge_relative > 0 and self.edge_sigmas >= 0):
+            raise ValueError(
+                f"depth sampling got hole_radius={self.hole_radius}, edge_relative={self.edge_relative}, "
+                f"edge_sigmas={self.edge_sigmas}: give positive numbers"
+            )
+        if not self.pixel_sigma >= 0:
+            raise ValueError(f"depth sampling got pixel_sigma={self.pixel_sigma}: give 0 px or more")
+        if not 0 <= self.min_depth < self.max_depth:
+            raise ValueError(
+                f"depth sampling got min_depth={self.min_depth}, max_depth={self.max_depth}: "
+                "give 0 <= min_depth < max_depth, m"
+            )
+
+    def edge(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the step, m, from which on two depths near `z`, m, belong to two surfaces."""
+        return np.maximum(self.edge_relative * z, self.edge_sigmas * self.noise.sigma(z))
+
+
+def sample_depth(
+    depth: NDArray[np.float32],
+    xy: ArrayLike,
+    config: DepthSampling | None = None,
+    expected: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Read a depth image at sub-pixel positions.
+
+    The pixels around a point are divided into surfaces where their sorted depths leave a gap. Surfaces of
+    fewer than three pixels are noise; one that lies between two others and is not the largest is the mix that
+    sensors put on edges (unless a neighbour is so small that it is itself the noise). Of the rest, the point
+    is on the one with the nearest pixel; in close calls the one that was expected, then the one in front. Its
+    depth is read from a plane through the pixels of that surface alone, weighted by distance; planes are
+    linear in inverse depth, so this is exact for them.
+
+    Convention: depth along the optical axis (z), not along the ray. Pixel (0, 0) is the centre of the first.
+
+    Args:
+        depth: (H, W) m; NaN and zero are invalid.
+        xy: (N, 2) positions in the depth image, px.
+        config: How to read; defaults suit RGB-D cameras.
+        expected: (N,) depths that the points should have, m, NaN where unknown.
+
+    Returns:
+        (N,) depths, m, and (N,) standard deviations, m: the sensor's noise or the scatter about the plane,
+        whichever is larger, and what a position error makes of the slope. NaN in holes and outside the image.
+    """
+    config = config or DepthSampling()
+    points = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
+    z, sigma = np.full(len(points), np.nan), np.full(len(points), np.nan)
+    height, width = depth.shape
+    with np.errstate(invalid="ignore"):
+        inside = ((points >= -0.5) & (points < (width - 0.5, height - 0.5))).all(axis=1)
+    rows = np.flatnonzero(inside)
+    if not len(rows):
+        return z, sigma
+    # A frame of NaN spares every point the question whether its neighbours are in the image.
+    r = config.radius
+    padded = np.full((height + 2 * r, width + 2 * r), np.nan, dtype=np.float32)
+    padded[r:-r, r:-r] = depth
+    wanted = np.full(len(points), np.nan) if expected is None else np.asarray(expected, dtype=np.float64)
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        z[block], sigma[block] = _sample_block(padded, points[block], wanted[block], config)
+    return z, sigma
+
+
+def _sample_block(
+    padded: NDArray[np.float32],
+    points: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    config: DepthSampling,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sample M points inside an image that has `radius` NaNs on every side.
+
+    Neighbourhoods are (K, M): the same pixel of all points is contiguous, which is what makes this fast.
+    """
+    steps = np.arange(-config.radius, config.radius + 1)
+    dx, dy = (grid.ravel() for grid in np.meshgrid(steps, steps))
+    centre = np.floor(points + 0.5)
+    fx, fy = (points - centre).T.astype(np.float32)
+    x, y = centre.T.astype(np.intp) + config.radius
+    width = padded.shape[1]
+    around = padded.ravel()[(dy * width + dx)[:, None] + (y * width + x)]
+    around[~((around >= config.min_depth) & (around <= config.max_depth))] = np.nan
+    squared = (dx[:, None] - fx) ** 2 + (dy[:, None] - fy) ** 2
+
+    surface = ~np.isnan(around)
+    lowest, highest = np.fmin.reduce(around, axis=0), np.fmax.reduce(around, axis=0)
+    with np.errstate(invalid="ignore"):
+        edges = np.flatnonzero(highest - lowest > config.edge(lowest))
+    if len(edges):
+        surface[:, edges] = _choose_surface(
+            around[:, edges], np.sqrt(squared[:, edges]), expected[edges], config
+        )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z, sigma = _fit(around, surface, (dx, dy), (fx, fy), config)
+    hole = np.where(surface, squared, np.inf).min(axis=0) > config.hole_radius**2
+    unknown = hole | (surface.sum(axis=0) < _MIN_SURFACE_PIXELS)
+    z[unknown] = sigma[unknown] = np.nan
+    return z, sigma
+
+
+def _choose_surface(
+    around: NDArray[np.float32],
+    distance: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    config: DepthSampling,
+) -> NDArray[np.bool_]:
+    """Return (K, E) bool for points whose neighbourhood holds several surfaces or outliers.
+
+    Args:
+        around: (K, E) depths of the neighbouring pixels, m, NaN where invalid.
+        distance: (K, E) of the neighbouring pixels from the point, px.
+        expected: (E,) depths that the points should have, m, NaN where unknown.
+        config: Says what an edge is.
+    """
+    order = np.argsort(around, axis=0, kind="stable")  # NaN come last
+    depths = np.take_along_axis(around, order, axis=0).astype(np.float64)
+    label, size, between = _surfaces(depths, config)
+    eligible = (size >= _MIN_SURFACE_PIXELS) & ~between & ~np.isnan(depths)
+    cost = np.take_along_axis(distance, order, axis=0)
+    front = label == np.where(eligible, label, len(depths)).min(axis=0)
+    with np.errstate(invalid="ignore"):
+        as_expected = np.abs(depths - expected) < config.edge(depths)
+    cost = cost - _FOREGROUND_BONUS * front - _EXPECTED_BONUS * as_expected
+    best = np.argmin(np.where(eligible, cost, np.inf), axis=0)
+    chosen = np.take_along_axis(label, best[None], axis=0)
+    surface = np.zeros(depths.shape, dtype=bool)
+    np.put_along_axis(surface, order, (label == chosen) & eligible, axis=0)
+    return surface
+
+
+def _surfaces(
+    depths: NDArray[np.float64], config: DepthSampling
+) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.bool_]]:
+    """Divide columns of sorted depths at their gaps.
+
+    Args:
+        depths: (K, E) m, rising, NaN last.
+        config: Says what a gap is.
+
+    Returns:
+        (K, E) each: number of the surface from the nearest on, its number of pixels, and whether it is
+        likely the mix of the surfaces before and behind it.
+    """
+    count, points = depths.shape
+    with np.errstate(invalid="ignore"):
+        gap = ~(np.diff(depths, axis=0) <= config.edge(depths[:-1]))  # NaN ends a surface, too
+    label = np.zeros((count, points), dtype=np.int_)
+    np.cumsum(gap, axis=0, out=label[1:])
+    # Sizes of the surfaces with an empty one before and behind; NaNs have labels of their own of size 0.
+    flat = (label + 1) * points + np.arange(points)
+    sizes = np.bincount(flat.ravel(), weights=(~np.isnan(depths)).ravel(), minlength=(count + 2) * points)
+    sizes = sizes.reshape(count + 2, points)
+    own = sizes[1:-1]
+    between = (_MIX_RATIO * np.minimum(sizes[:-2], sizes[2:]) >= own) & (own < sizes.max(axis=0))
+    return label, np.take_along_axis(own, label, axis=0), np.take_along_axis(between, label, axis=0)
+
+
+def _fit(
+    around: NDArray[np.float32],
+    surface: NDArray[np.bool_],
+    offset: tuple[NDArray[np.int_], NDArray[np.int_]],
+    fraction: tuple[NDArray[np.float32], NDArray[np.float32]],
+    config: DepthSampling,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit a plane to the inverse depths of each surface and read it at the point.
+
+    Args:
+        around: (K, M) depths, m.
+        surface: (K, M) bool, the pixels to use.
+        offset: (K,) x and y of the pixels from the central one, px.
+        fraction: (M,) x and y of the points from the central pixel, px.
+        config: Knows the noise.
+
+    Returns:
+        (M,) depths and standard deviations, m; not finite where `surface` is empty.
+    """
+    dx, dy = (values.astype(np.float32) for values in offset)
+    one = np.ones_like(dx)
+    weight = surface * np.exp(-0.5 * (dx * dx + dy * dy))[:, None]
+    inverse = 1.0 / np.where(surface, around, np.float32(np.inf))
+    # Moments of the pixels' positions and of their inverse depths, relative to the centres of gravity.
+    s, sx, sy, sxx, sxy, syy = np.stack([one, dx, dy, dx * dx, dx * dy, dy * dy]) @ weight
+    mx, my = sx / s, sy / s
+    mean = (weight * inverse).sum(axis=0) / s
+    centred = np.where(surface, inverse - mean, 0)
+    cx, cy = np.stack([dx, dy]) @ (weight * centred)
+    cxx, cxy, cyy = sxx - s * mx * mx + _TINY_MOMENT, sxy - s * mx * my, syy - s * my * my + _TINY_MOMENT
+    determinant = cxx * cyy - cxy * cxy
+    slope_x, slope_y = (cx * cyy - cy * cxy) / determinant, (cy * cxx - cx * cxy) / determinant
+    at_point = mean + slope_x * (fraction[0] - mx) + slope_y * (fraction[1] - my)
+    # Two rows of noisy pixels must not be extrapolated beyond the depths that any of them has.
+    at_point = np.minimum(at_point, inverse.max(axis=0))
+    at_point = np.maximum(at_point, np.where(surface, inverse, np.inf).min(axis=0))
+    z = 1.0 / at_point.astype(np.float64)
+    plane = np.stack([dx, dy], axis=1) @ np.stack([slope_x, slope_y]) - (slope_x * mx + slope_y * my)
+    scatter = np.sqrt((weight * (centred - plane) ** 2).sum(axis=0) / s) * z * z
+    slope = np.hypot(slope_x, slope_y) * z * z  # m per px
+    return z, np.hypot(np.maximum(config.noise.sigma(z), scatter), slope * config.pixel_sigma)
