@@ -8,11 +8,8 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-version = re.search(
-    r'^__version__ = "(.+)"$',
-    Path(__file__).with_name("cotracker_ros").joinpath("__init__.py").read_text(),
-    re.M,
-).group(1)
+source = Path(__file__).with_name("cotracker_ros").joinpath("__init__.py").read_text(encoding="utf-8")
+version = re.search(r'^__version__ = "(.+)"$', source, re.M).group(1)
 
 setup(
     name="cotracker_ros",

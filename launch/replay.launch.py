@@ -1,0 +1,84 @@
+"""A recording instead of a camera, through the same nodes.
+
+ros2 launch cotracker_ros replay.launch.py recording:=/path/to/bag rviz:=true
+
+The player of this package plays it, not `ros2 bag play`: it reads MCAP, sqlite3 and ROS 1 bags, videos and
+image folders alike wherever the package is installed (a ROS installation may lack rosbag2's MCAP plug-in),
+and finds the topics by their type. For a result that holds every frame, `cotracker_ros replay` needs no
+nodes at all.
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import Action, LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.event_handlers import OnStateTransition
+
+from cotracker_ros.bringup import lifecycle_node
+
+LAUNCH = Path(get_package_share_directory("cotracker_ros"), "launch")
+
+
+class PlayWhenReady:
+    """Starts the player once tracker and lifter are active: what it plays before that would be lost."""
+
+    def __init__(self) -> None:
+        self._waited_for = {"tracker", "lifter"}
+
+    def __call__(self, context: LaunchContext) -> list[Action]:
+        """Called whenever a node has become active."""
+        name = context.locals.event.action.node_name.rpartition("/")[2]
+        if name not in self._waited_for:
+            return []
+        self._waited_for.remove(name)
+        return [] if self._waited_for else play(context)
+
+
+def play(context: LaunchContext) -> list[Action]:
+    return lifecycle_node(
+        context,
+        "player",
+        parameters=[
+            {
+                "path": LaunchConfiguration("recording").perform(context),
+                "rate": float(LaunchConfiguration("rate").perform(context)),
+                "loop": LaunchConfiguration("loop").perform(context).lower() in ("true", "1"),
+            }
+        ],
+    )
+
+
+def generate_launch_description() -> LaunchDescription:
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                "recording", default_value="", description="Bag, video file or image folder to play."
+            ),
+            DeclareLaunchArgument(
+                "rate", default_value="1.0", description="Speed; 1.0 is the speed of the recording."
+            ),
+            DeclareLaunchArgument("loop", default_value="false", description="true: begin again at the end."),
+            # A recording is played to be looked at: when a node dies, there is nothing more to see.
+            RegisterEventHandler(
+                OnProcessExit(on_exit=[EmitEvent(event=Shutdown(reason="a process of the replay has ended"))])
+            ),
+            RegisterEventHandler(
+                OnStateTransition(goal_state="active", entities=[OpaqueFunction(function=PlayWhenReady())])
+            ),
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(str(LAUNCH / "reconstruction.launch.py")),
+                launch_arguments={"image": "image", "depth": "depth", "camera_info": "camera_info"}.items(),
+            ),
+        ]
+    )
