@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -215,13 +216,11 @@ def run_node(make_node: Callable[[], ManagedNode], args: Sequence[str] | None = 
     # One thread each for inputs, services, timers, and the lifecycle and parameter services of rclpy.
     executor = MultiThreadedExecutor(num_threads=4)
     executor.add_node(node)
-    try:
+    # Ctrl-C and SIGTERM: rclpy's handlers shut the context down, which may show as either exception.
+    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
         executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        if rclpy.ok():
-            rclpy.shutdown()
+    executor.shutdown()
+    node.destroy_node()
+    if rclpy.ok():
+        rclpy.shutdown()
     return 0
