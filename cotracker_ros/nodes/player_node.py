@@ -195,6 +195,7 @@ class _Playback:
         self._ready: queue.Queue[_Due | None] = queue.Queue(config.read_ahead)
         self._stopped = threading.Event()
         self._go = threading.Event()
+        self._read_ahead = threading.Event()
         if not config.start_paused:
             self._go.set()
         self._threads = [
@@ -218,6 +219,7 @@ class _Playback:
         """End both threads."""
         self._stopped.set()
         self._go.set()
+        self._read_ahead.set()
         for thread in self._threads:
             thread.join()
 
@@ -273,12 +275,15 @@ class _Playback:
                 self._ready.put(due, timeout=0.1)
             except queue.Full:
                 continue
+            if due is None or self._ready.full():
+                self._read_ahead.set()
             return True
         return False
 
     def _publish(self) -> None:
         """Thread: publish each message when its time has come."""
         self._topics["~/finished"].publish(Bool(data=False))
+        self._read_ahead.wait()
         due_at = time.monotonic()
         previous: int | None = None
         while (due := self._next()) is not None:
