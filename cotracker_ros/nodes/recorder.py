@@ -232,7 +232,7 @@ def main(args: Sequence[str] | None = None) -> int:
     rclpy.init(args=[])
     try:
         with (
-            Writer(plan.bag, version=9, storage_plugin=StoragePlugin.MCAP) as writer,
+            Writer(plan.bag, version=8, storage_plugin=StoragePlugin.MCAP) as writer,
             open(plan.arrivals, "w", newline="") as arrivals,
         ):
             node = Recorder(plan, writer, arrivals)

@@ -13,6 +13,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
@@ -50,6 +51,7 @@ _STYLE: Any = {
     "lines.solid_capstyle": "round",
 }
 _WIDE = (7.2, 2.9)
+_CLAIMED = "median of those the tracker calls visible"
 
 
 _in_style = matplotlib.rc_context(_STYLE)
@@ -62,23 +64,29 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 @_in_style
-def plot_errors(seconds: NDArray[np.floating], errors: NDArray[np.floating]) -> Figure:
+def plot_errors(
+    seconds: NDArray[np.floating], errors: NDArray[np.floating], claimed: NDArray[np.bool_] | None = None
+) -> Figure:
     """Position error over time: median, and the bands that hold half and nine tenths of the points.
 
     Args:
         seconds: (T,) time of each image, s.
         errors: (T, N) distance to the truth, px; NaN for points that do not count.
+        claimed: (T, N) bool, points that the tracker claims to see: their median is drawn as well.
     """
     figure, axes = _figure("Position error of the points that can be seen", "time [s]", "error [px]")
     counted = np.isfinite(errors).any(axis=1)
-    at, errors = seconds[counted], errors[counted]
+    at, errors = seconds[counted], np.maximum(errors[counted], 0.01)
     if len(at):
-        p5, p25, p50, p75, p95 = np.maximum(np.nanpercentile(errors, [5, 25, 50, 75, 95], axis=1), 0.01)
+        p5, p25, p50, p75, p95 = np.nanpercentile(errors, [5, 25, 50, 75, 95], axis=1)
         axes.fill_between(at, p5, p95, color=BLUE, alpha=0.12, lw=0, label="5 to 95 %")
         axes.fill_between(at, p25, p75, color=BLUE, alpha=0.25, lw=0, label="25 to 75 %")
         axes.plot(at, p50, color=BLUE, label="median")
+        if claimed is not None:
+            masked = np.ma.masked_invalid(np.where(claimed[counted], errors, np.nan))
+            axes.plot(at, np.ma.median(masked, axis=1).filled(np.nan), color=ORANGE, label=_CLAIMED)
         _log_axis(axes, "y", 0.05, max(10.0, 1.2 * float(p95.max())))
-        axes.legend(loc="upper left", ncols=3)
+        figure.legend(loc="outside lower center", ncols=4)
         axes.margins(x=0)
     return figure
 
@@ -171,7 +179,8 @@ def plot_top_view(
     colours: NDArray[np.uint8],
     *,
     true_xyz: NDArray[np.floating] | None = None,
-    plane: tuple[int, int] = (0, 1),
+    camera: NDArray[np.floating] | None = None,
+    plane: tuple[int, int] = (1, 0),
     moving: float = 0.15,
 ) -> Figure:
     """3D tracks seen from above: what stands still as dots, what moves as lines.
@@ -180,23 +189,40 @@ def plot_top_view(
         xyz: (T, N, 3) positions, m; NaN where there is none.
         colours: (N, 3) uint8, RGB.
         true_xyz: (T, N, 3) true positions, m, drawn beneath in grey.
-        plane: The two axes of the frame that span the ground: (0, 1) where z points up, (0, 2) in an
-            optical frame.
+        camera: (T, 3) positions of the camera, m, drawn as a dashed line.
+        plane: The axes of the frame that point to the right and to the top of the plot: (1, 0) where x
+            points forward and y to the left (y is then drawn the other way round), (0, 2) in an optical
+            frame.
         moving: A track that spans more than this moves, m.
     """
-    xlabel, ylabel = (f"{'xyz'[axis]} [m]" for axis in plane)
-    figure, axes = _figure("3D tracks from above", xlabel, ylabel, size=(7.2, 4.6))
+    right, forward = plane
+    figure, axes = _figure("3D tracks from above", f"{'xyz'[right]} [m]", f"{'xyz'[forward]} [m]", (7.2, 5))
     judged = xyz if true_xyz is None else true_xyz
     known = np.isfinite(judged).all(axis=2).any(axis=0) & np.isfinite(xyz).all(axis=2).any(axis=0)
     for n in np.flatnonzero(known):
         ends = np.nanpercentile(judged[:, n], [5, 95], axis=0)
         if np.linalg.norm(ends[1] - ends[0]) > moving:
             if true_xyz is not None:
-                axes.plot(*true_xyz[:, n, plane].T, color="#b9c4d3", lw=3.2, zorder=1)
+                axes.plot(*true_xyz[:, n, plane].T, color="#ccd5e1", lw=3.2, zorder=1)
             axes.plot(*xyz[:, n, plane].T, color=colours[n] / 255, lw=0.9, zorder=3)
         else:
-            axes.plot(*np.nanmedian(xyz[:, n, plane], axis=0), ".", color=colours[n] / 255, ms=4, zorder=2)
-    axes.set_aspect("equal", adjustable="datalim")
+            axes.plot(*np.nanmedian(xyz[:, n, plane], axis=0), ".", color=colours[n] / 255, ms=5, zorder=4)
+    if camera is not None:
+        axes.plot(*camera[:, plane].T, color=INK, lw=1.2, ls=(0, (4, 2)), zorder=2)
+        axes.plot(*camera[0, plane], "o", color=INK, ms=4)
+    if plane == (1, 0):
+        axes.invert_xaxis()
+    axes.set_aspect("equal", adjustable="box")
+    marks: dict[str, dict[str, Any]] = {
+        "stands still": {"marker": "o", "ls": "", "ms": 3},
+        "moves": {"lw": 0.9},
+    }
+    if true_xyz is not None:
+        marks["truth of what moves"] = {"lw": 3.2, "color": "#ccd5e1"}
+    if camera is not None:
+        marks["camera"] = {"lw": 1.2, "ls": (0, (4, 2))}
+    handles = [Line2D([], [], label=label, **({"color": INK} | look)) for label, look in marks.items()]
+    figure.legend(handles=handles, loc="outside right upper")
     return figure
 
 

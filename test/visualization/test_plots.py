@@ -14,9 +14,12 @@ def seconds():
 def test_the_median_error_is_drawn(seconds, tmp_path):
     errors = np.tile([1.0, 2.0, np.nan, 30.0], (20, 1))
     errors[5] = np.nan  # an image in which nothing can be judged is left out
-    figure = plots.plot_errors(seconds, errors)
-    (median,) = figure.axes[0].lines
-    assert median.get_ydata().tolist() == [2.0] * 19
+    claimed = np.tile([True, False, True, False], (20, 1))
+    claimed[3] = False
+    figure = plots.plot_errors(seconds, errors, claimed)
+    median, of_claimed = (line.get_ydata() for line in figure.axes[0].lines)
+    assert median.tolist() == [2.0] * 19
+    np.testing.assert_equal(np.asarray(of_claimed), [1.0] * 3 + [np.nan] + [1.0] * 15)
     plots.save(figure, tmp_path / "errors.png")
     assert (tmp_path / "errors.png").stat().st_size > 5000
 
