@@ -51,7 +51,9 @@ class TrackerConfig:
         for name in ("update_every", "iterations", "lost_after", "max_tracks"):
             value = getattr(self, name)
             _check(value >= 1, f"{name} is {value}; give at least 1")
-        _check(self.revise >= -1, f"revise is {self.revise}; give -1 (all earlier frames) or a number of frames")
+        _check(
+            self.revise >= -1, f"revise is {self.revise}; give -1 (all earlier frames) or a number of frames"
+        )
         _check(0 <= self.extrapolate <= 1, f"extrapolate is {self.extrapolate}; give a share from 0 to 1")
         for name in ("input_width", "input_height"):
             value = getattr(self, name)
@@ -59,7 +61,9 @@ class TrackerConfig:
         for name in ("support_grid", "local_support"):
             value = getattr(self, name)
             _check(0 <= value <= 64, f"{name} is {value}; give 0 (none) to 64 points a side")
-        _check(self.support_refresh >= 0, f"support_refresh is {self.support_refresh}; give 0 (never) or frames")
+        _check(
+            self.support_refresh >= 0, f"support_refresh is {self.support_refresh}; give 0 (never) or frames"
+        )
         _check(
             0 <= self.visible_threshold < 1,
             f"visible_threshold is {self.visible_threshold}; give a probability from 0 to below 1",

@@ -23,7 +23,9 @@ def grid_points(image_size: tuple[int, int], *, spacing: float = 0.0, count: int
     Raises:
         ValueError: Neither or both of spacing and count are given, or one is not positive.
     """
-    return box_points((0.0, 0.0, image_size[0] - 1.0, image_size[1] - 1.0), image_size, spacing=spacing, count=count)
+    return box_points(
+        (0.0, 0.0, image_size[0] - 1.0, image_size[1] - 1.0), image_size, spacing=spacing, count=count
+    )
 
 
 def box_points(
@@ -77,9 +79,9 @@ def mask_points(mask: NDArray[np.bool_], *, spacing: float = 0.0, count: int = 0
     if not len(rows):
         raise ValueError("the mask is empty; mark at least one pixel")
     spacing = _spacing(float(len(rows)), spacing, count)
-    box = (columns.min(), rows.min(), columns.max() - columns.min(), rows.max() - rows.min())
-    size = (mask.shape[1], mask.shape[0])
-    points = box_points(tuple(map(float, box)), size, spacing=spacing)  # type: ignore[arg-type]
+    left, top = float(columns.min()), float(rows.min())
+    box = (left, top, float(columns.max()) - left, float(rows.max()) - top)
+    points = box_points(box, (mask.shape[1], mask.shape[0]), spacing=spacing)
     pixel = points.round().astype(int)
     inside = mask[pixel[:, 1], pixel[:, 0]]
     if inside.any():
@@ -125,10 +127,6 @@ def _spacing(area: float, spacing: float, count: int) -> float:
 
 
 def _axis(low: float, high: float, spacing: float) -> NDArray[np.float64]:
-    """Positions on one axis, centred between the ends."""
-    steps = int((high - low) / spacing + 1e-6)
-    if steps and (high - low) / spacing - steps < 0.5:
-        # A grid by count has no room left for a margin: take one point fewer and centre it.
-        steps -= int((high - low) / spacing - steps < 1e-6)
-    start = (low + high - steps * spacing) / 2
-    return start + spacing * np.arange(steps + 1)
+    """Positions on one axis, centred, with half a spacing left free at either end."""
+    count = max(1, round((high - low) / spacing))
+    return (low + high) / 2 + spacing * (np.arange(count) - (count - 1) / 2)

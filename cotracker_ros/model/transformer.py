@@ -1,0 +1,139 @@
+"""The factorised transformer: attention along time for each track, then across tracks for each frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cotracker_ros.model.config import CoTracker3Config
+
+# How many tokens go through a block at a time when no gradient is kept; bounds the memory of its MLP.
+TOKENS_AT_A_TIME = 65536
+
+
+class Attention(nn.Module):
+    """Multi-head attention of x over a context."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, width)
+        self.to_kv = nn.Linear(width, 2 * width)
+        self.to_out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        q = self.to_q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, L, D)
+        k, v = self.to_kv(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v)
+        return self.to_out(y.transpose(1, 2).flatten(2))
+
+
+class Mlp(nn.Module):
+    """Two linear maps around a tanh-approximated GELU."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+
+
+class SelfBlock(nn.Module):
+    """Self-attention and MLP, each on normed input and added to it."""
+
+    def __init__(self, config: CoTracker3Config) -> None:
+        super().__init__()
+        self.attn = Attention(config.hidden, config.heads)
+        self.mlp = Mlp(config.hidden, int(config.hidden * config.mlp_ratio))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = _norm(x)
+        x = x + self.attn(y, y)
+        return x + self.mlp(_norm(x))
+
+
+class CrossBlock(nn.Module):
+    """Attention to a context and MLP, each on normed input and added to it."""
+
+    def __init__(self, config: CoTracker3Config) -> None:
+        super().__init__()
+        self.norm_context = nn.LayerNorm(config.hidden)
+        self.cross_attn = Attention(config.hidden, config.heads)
+        self.mlp = Mlp(config.hidden, int(config.hidden * config.mlp_ratio))
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        x = x + self.cross_attn(_norm(x), self.norm_context(context))
+        return x + self.mlp(_norm(x))
+
+
+class UpdateTransformer(nn.Module):
+    """Maps the tokens of all tracks in a window to updates of position, visibility and confidence."""
+
+    def __init__(self, config: CoTracker3Config) -> None:
+        super().__init__()
+        depth = range(config.depth)
+        # The spelling is the one in published checkpoints.
+        self.virual_tracks = nn.Parameter(torch.randn(1, config.virtual_tracks, 1, config.hidden))
+        self.input_transform = nn.Linear(config.token_width, config.hidden)
+        self.flow_head = nn.Linear(config.hidden, 2)
+        self.vis_conf_head = nn.Linear(config.hidden, 2)
+        self.time_blocks = nn.ModuleList(SelfBlock(config) for _ in depth)
+        self.space_virtual_blocks = nn.ModuleList(SelfBlock(config) for _ in depth)
+        self.space_point2virtual_blocks = nn.ModuleList(CrossBlock(config) for _ in depth)
+        self.space_virtual2point_blocks = nn.ModuleList(CrossBlock(config) for _ in depth)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        for head in (self.flow_head, self.vis_conf_head):
+            nn.init.trunc_normal_(head.weight, std=0.001)
+
+    def forward(self, x: Tensor, *, across_tracks: bool = True) -> Tensor:
+        """Map embedded tokens to updates.
+
+        Args:
+            x: (B, N, S, hidden), what `input_transform` gives.
+            across_tracks: Whether tracks attend to each other.
+
+        Returns:
+            (B, N, S, 4): Δx, Δy in feature pixels, Δ visibility logit, Δ confidence logit.
+        """
+        batch, tracks, length, width = x.shape
+        virtual = self.virual_tracks.expand(batch, -1, length, -1)
+        x = torch.cat([x, virtual], 1)
+        for k, time_block in enumerate(self.time_blocks):
+            x = _in_chunks(time_block, x.flatten(0, 1)).view(batch, -1, length, width)
+            if across_tracks:
+                x = self._space(k, x.transpose(1, 2).flatten(0, 1), tracks)
+                x = x.view(batch, length, -1, width).transpose(1, 2)
+        x = x[:, :tracks]
+        return torch.cat([self.flow_head(x), self.vis_conf_head(x)], -1)
+
+    def _space(self, k: int, x: Tensor, tracks: int) -> Tensor:
+        """Let the tracks of each frame, x (B * S, N + V, hidden), see each other through the virtual ones."""
+
+        def group(frame: Tensor) -> Tensor:
+            points, virtual = frame[:, :tracks], frame[:, tracks:]
+            virtual = self.space_virtual2point_blocks[k](virtual, points)
+            virtual = self.space_virtual_blocks[k](virtual)
+            points = self.space_point2virtual_blocks[k](points, virtual)
+            return torch.cat([points, virtual], 1)
+
+        return _in_chunks(group, x)
+
+
+def _norm(x: Tensor) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], eps=1e-6)
+
+
+def _in_chunks(block: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply a block to x (B, L, hidden), some of the B rows at a time when no gradient is kept."""
+    step = max(1, TOKENS_AT_A_TIME // x.shape[1])
+    if torch.is_grad_enabled() or step >= len(x):
+        return block(x)
+    return torch.cat([block(part) for part in x.split(step)])
