@@ -149,13 +149,16 @@ def at_time(states: PointStates, stamp: int, config: MotionConfig) -> Motion:
     velocity unknown: further on the guess would be worse than the last position.
     """
     dt = np.where(states.count > 0, (stamp - states.stamp) * _NS, 0.0)
-    spread = states.speed_variance + config.process_noise * dt[:, None]
-    known = (states.count >= _MIN_MEASUREMENTS) & (spread.max(axis=1) < config.known_speed_sigma**2)
+    uncertain = states.speed_variance.max(axis=1, initial=0.0)
+    limit = config.known_speed_sigma**2
+    established = (states.count >= _MIN_MEASUREMENTS) & (uncertain < limit)
     speed = np.linalg.norm(states.velocity, axis=1)
-    moving = known & _significant(states.velocity, states.speed_variance) & (speed > config.moving_speed)
+    moving = established & (speed > config.moving_speed)
+    moving &= _significant(states.velocity, states.speed_variance)
     coast = np.where(moving, np.minimum(dt, config.coast_seconds), 0.0)
     growth = config.hold_growth + np.where(moving, speed, 0.0)
-    told = known & ~(moving & (dt > config.coast_seconds))
+    told = established & (uncertain + config.process_noise * dt < limit)
+    told &= ~(moving & (dt > config.coast_seconds))
     return Motion(
         position=states.position + states.velocity * coast[:, None],
         sigma=np.hypot(states.sigma, growth * dt),
