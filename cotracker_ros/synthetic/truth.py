@@ -21,7 +21,7 @@ from cotracker_ros.synthetic.render import Frame
 from cotracker_ros.synthetic.scene import Intrinsics, Scene
 
 TOLERANCE = 1e-3  # m
-_RIM = 3  # px that a query keeps away from the outline of its surface
+_RIM = 2  # px that a query keeps away from the outline of its surface
 
 
 @dataclass(frozen=True, eq=False)
