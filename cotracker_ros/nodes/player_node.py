@@ -82,6 +82,15 @@ class PlayerConfig:
             raise ValueError(f"read_ahead is {self.read_ahead}; give at least 1 message")
 
 
+GROUPS = (
+    ParameterGroup(
+        PlayerConfig,
+        live=frozenset({"rate", "loop"}),
+        ranges={"rate": (0.001, 1000.0), "read_ahead": (1, 10_000)},
+    ),
+)
+
+
 @dataclass(frozen=True)
 class _Due:
     """Messages of one moment, ready to be published, and whether they hold an image."""
@@ -95,12 +104,7 @@ class PlayerNode(ManagedNode):
     """Publishes a recording at its own pace; see `PlayerConfig` for the parameters."""
 
     def __init__(self, **node_arguments: Any) -> None:
-        group = ParameterGroup(
-            PlayerConfig,
-            live=frozenset({"rate", "loop"}),
-            ranges={"rate": (0.001, 1000.0), "read_ahead": (1, 10_000)},
-        )
-        super().__init__("player", [group], **node_arguments)
+        super().__init__("player", GROUPS, **node_arguments)
         self._config = PlayerConfig()
         self._recording: Recording | None = None
         self._topics: dict[str, LifecyclePublisher] = {}

@@ -17,7 +17,7 @@ from rclpy.time import Time
 from tf2_msgs.msg import TFMessage
 
 from cotracker_ros.messages import transforms_from_message
-from cotracker_ros.reconstruction.transforms import TransformBuffer, TransformError
+from cotracker_ros.reconstruction import TransformBuffer, TransformError, TransformSource
 
 _TF = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 _TF_STATIC = QoSProfile(
@@ -26,21 +26,14 @@ _TF_STATIC = QoSProfile(
 _JUMP_BACK = 1_000_000_000  # ns; an older question than that means that time jumped back
 
 
-class TransformSource(Protocol):
-    """Answers where frames are, as far as /tf and /tf_static have told."""
-
-    def lookup(self, target: str, source: str, stamp: int) -> NDArray[np.float64]:
-        """Return the (4, 4) matrix that maps points of `source` to `target` at `stamp` ns.
-
-        Raises:
-            TransformError: It is not known (yet).
-        """
+class TransformListener(TransformSource, Protocol):
+    """Knows where frames are, as far as /tf and /tf_static have told."""
 
     def destroy(self) -> None:
         """Stop listening."""
 
 
-def listen(node: Node) -> TransformSource:
+def listen(node: Node) -> TransformListener:
     """Listen to /tf and /tf_static by tf2_ros if it can be imported, else by subscriptions of our own."""
     try:
         tf2_ros = importlib.import_module("tf2_ros")
@@ -68,7 +61,7 @@ class TopicTransforms:
         return self._buffer.lookup(target, source, stamp)
 
     def destroy(self) -> None:
-        """See `TransformSource`."""
+        """See `TransformListener`."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
@@ -107,5 +100,5 @@ class Tf2Transforms:
         return transforms_from_message(TFMessage(transforms=[transform]))[0][3]
 
     def destroy(self) -> None:
-        """See `TransformSource`."""
+        """See `TransformListener`."""
         self._listener.unregister()

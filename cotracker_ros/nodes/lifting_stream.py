@@ -1,0 +1,333 @@
+"""The lifter node's work: its topics, its services and its lifter."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_srvs.srv import Trigger
+
+from cotracker_ros.messages import (
+    camera_from_message,
+    decode_compressed_depth,
+    decode_depth,
+    point_cloud_fields,
+    stamp_ns,
+    to_ros,
+    track3d_array_fields,
+    tracks_from_message,
+)
+from cotracker_ros.msg import Track3DArray, TrackArray
+from cotracker_ros.nodes.diagnostics import ERROR, OK, WARN, StreamClock, make_status, resident_memory
+from cotracker_ros.nodes.managed_node import ManagedNode
+from cotracker_ros.nodes.map_output import MapOutput
+from cotracker_ros.nodes.parameters import Configs
+from cotracker_ros.nodes.qos import RESULTS, SENSOR_DATA, subscribe
+from cotracker_ros.nodes.trails import TrailMarkers
+from cotracker_ros.nodes.transforms import listen
+from cotracker_ros.nodes.worker import Worker
+from cotracker_ros.reconstruction import (
+    DepthNoise,
+    DepthSampling,
+    DepthSource,
+    Lifter,
+    LifterConfig,
+    MotionConfig,
+    StaticMapConfig,
+    Tracks3D,
+)
+
+_TRANSPORTS = ("raw", "compressedDepth")
+_TRACKS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+_POLL = 0.02  # s between two looks for transforms that tracks wait for
+_SILENCE = 2.0  # s without tracks after which the diagnostics warn
+_STREAM_END = 1.0  # s without any input after which nothing is waited for any more
+_UNANSWERED = 256  # images whose time of arrival is remembered
+# Counters of the lifter that tell of something the user may want to mend.
+_PROBLEMS = (
+    "camera_missing",
+    "camera_mismatch",
+    "transform_missing",
+    "depth_missing",
+    "depth_invalid",
+    "depth_size_mismatch",
+    "depth_not_registered",
+    "hurried",
+)
+
+
+@dataclass(frozen=True)
+class LifterNodeConfig:
+    """Where depth comes from and what is shown.
+
+    Attributes:
+        depth_transport: raw (topic depth) or compressedDepth (topic depth/compressedDepth).
+        rectified: The images are rectified: use the matrix P of camera_info, without distortion.
+        queue_size: Messages of each kind that wait for the lifter; the oldest gives way when it is full.
+        trail_length: Images that the trails of ~/markers go back.
+        marker_period: Least time between two messages on ~/markers, s.
+        map_period: Time between two messages on ~/map, s; only a changed map is published.
+        map_path: File that ~/save_map writes.
+    """
+
+    depth_transport: str = "raw"
+    rectified: bool = False
+    queue_size: int = 30
+    trail_length: int = 15
+    marker_period: float = 0.2
+    map_period: float = 2.0
+    map_path: str = "map.ply"
+
+    def __post_init__(self) -> None:
+        if self.depth_transport not in _TRANSPORTS:
+            raise ValueError(
+                f"depth_transport is '{self.depth_transport}'; give one of {', '.join(_TRANSPORTS)}"
+            )
+        for name in ("queue_size", "trail_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
+        for name in ("marker_period", "map_period"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; give a time above 0 s")
+        if not self.map_path:
+            raise ValueError("map_path is empty; give a file name that ends in .ply")
+
+
+def lifter_config(configs: Configs) -> LifterConfig:
+    """Put the lifter's configuration together from its parts."""
+    sampling = replace(configs[DepthSampling], noise=configs[DepthNoise])
+    return replace(
+        configs[LifterConfig], sampling=sampling, motion=configs[MotionConfig], map=configs[StaticMapConfig]
+    )
+
+
+class LiftingStream:
+    """Takes tracks, depth, camera_info and transforms, and publishes what the lifter makes of them.
+
+    Everything that the lifter gets goes through one worker, in the order of arrival.
+
+    Args:
+        node: The lifter node.
+        configs: Its configuration.
+    """
+
+    def __init__(self, node: ManagedNode, configs: Configs) -> None:
+        self._node = node
+        self._logger = node.get_logger()
+        self._config: LifterNodeConfig = configs[LifterNodeConfig]
+        self._transforms = listen(node)
+        self._lifter = Lifter(lifter_config(configs), self._transforms)
+        self._clock = StreamClock()
+        self._arrivals: OrderedDict[int, float] = OrderedDict()
+        self._camera_info: CameraInfo | None = None
+        self._latest: Tracks3D | None = None
+        self._bad_messages = self._bad_told = self._problems_told = 0
+        self._last_event = self._qos_problem = ""
+        self._last_input = time.monotonic()
+        self._handlers: dict[str, Callable[[Any], None]] = {
+            "tracks": self._take_tracks,
+            "depth": self._take_depth,
+            "camera_info": self._take_camera_info,
+            "configuration": self._take_configuration,
+            "poll": self._look_again,
+            "reset": self._forget,
+        }
+        self._worker: Worker[Any] = Worker(
+            "lifter", self._config.queue_size, lambda key, item: self._handlers[key](item), self._failed
+        )
+        self._subscriptions: list[Subscription] = []
+        self._tracks_3d = node.create_lifecycle_publisher(Track3DArray, "~/tracks_3d", RESULTS)
+        self._points = node.create_lifecycle_publisher(PointCloud2, "~/points", RESULTS)
+        self._markers = TrailMarkers(node, "~/markers", self._config.trail_length, self._config.marker_period)
+        self._map = MapOutput(node, self._lifter, self._config.map_period, lambda: self._config.map_path)
+        self._reset_service = node.create_service(
+            Trigger, "~/reset", self._reset, callback_group=node.service_group
+        )
+        self._poll = node.create_timer(
+            _POLL, self._poll_pending, callback_group=node.timer_group, clock=node.steady_clock
+        )
+
+    def start(self) -> None:
+        """Begin to take inputs."""
+        compressed = self._config.depth_transport == "compressedDepth"
+        for key, message_class, topic, qos in (
+            ("camera_info", CameraInfo, "camera_info", SENSOR_DATA),
+            ("depth", Image, "depth", SENSOR_DATA)
+            if not compressed
+            else ("depth", CompressedImage, "depth/compressedDepth", SENSOR_DATA),
+            ("tracks", TrackArray, "tracks", _TRACKS),
+        ):
+            self._subscriptions.append(
+                subscribe(
+                    self._node,
+                    message_class,
+                    topic,
+                    partial(self._receive, key),
+                    qos,
+                    group=self._node.input_group,
+                    incompatible=self._warn_incompatible,
+                )
+            )
+
+    def stop(self) -> None:
+        """Take no more inputs; points and map stay as they are."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+        self._worker.flush()
+
+    def destroy(self) -> None:
+        """Take topics and services away."""
+        self._node.destroy_timer(self._poll)
+        self._worker.stop()
+        self._transforms.destroy()
+        self._map.destroy()
+        self._markers.destroy()
+        self._node.destroy_service(self._reset_service)
+        for publisher in (self._tracks_3d, self._points):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def apply(self, configs: Configs) -> None:
+        """Take over live parameters, between two inputs."""
+        self._worker.put("configuration", configs)
+
+    def diagnose(self) -> DiagnosticStatus:
+        """Rate, latency, points by source and what was dropped and why."""
+        counters = self._lifter.counters
+        latest = np.zeros(0, np.uint8) if self._latest is None else self._latest.source
+        values: dict[str, object] = {**self._clock.values()}
+        for key in ("tracks", "depth"):
+            values[f"{key} messages dropped, too slow"] = self._worker.dropped(key)
+        values["messages dropped, bad"] = self._bad_messages
+        values |= {name.replace("_", " "): value for name, value in asdict(counters).items()}
+        for source in DepthSource:
+            values[f"points now {source.name.lower()}"] = int((latest == source).sum())
+        values["images waiting"] = len(self._lifter.state.pending)
+        values |= {"memory [MB]": resident_memory() / 1e6, "last event": self._event()}
+        level, message = self._judge(sum(getattr(counters, name) for name in _PROBLEMS))
+        return make_status(self._node.get_name(), level, message, values)
+
+    def _judge(self, problems: int) -> tuple[bytes, str]:
+        """Level and one sentence about what has happened since the last look."""
+        new_bad, self._bad_told = self._bad_messages - self._bad_told, self._bad_messages
+        new_problems, self._problems_told = problems - self._problems_told, problems
+        if new_bad:
+            return ERROR, self._last_event
+        if not self._subscriptions:
+            return OK, "inactive"
+        silence = self._clock.silence()
+        if silence is None or silence > _SILENCE:
+            topic = self._node.resolve_topic_name("tracks")
+            return WARN, self._qos_problem or f"No tracks on {topic}."
+        if new_problems:
+            return WARN, self._event()
+        return OK, "lifting"
+
+    def _event(self) -> str:
+        return self._lifter.last_event or self._last_event
+
+    def _receive(self, key: str, message: Any) -> None:
+        """Subscription callback: hands the message over, nothing else."""
+        self._last_input = now = time.monotonic()
+        if key == "tracks":
+            self._clock.saw_input()
+        self._worker.put(key, (message, now))
+
+    def _take_tracks(self, arrival: tuple[TrackArray, float]) -> None:
+        message, at = arrival
+        tracks, frame_id = tracks_from_message(message)
+        if not tracks.revised:
+            self._arrivals[tracks.stamp] = at
+        if len(self._arrivals) > _UNANSWERED:
+            self._arrivals.popitem(last=False)
+        self._publish(self._lifter.add_tracks(tracks, frame_id))
+
+    def _take_depth(self, arrival: tuple[Image | CompressedImage, float]) -> None:
+        message, _ = arrival
+        decode = decode_compressed_depth if isinstance(message, CompressedImage) else decode_depth
+        header = message.header
+        self._lifter.add_depth(stamp_ns(header.stamp), decode(message), header.frame_id)
+        self._publish(self._lifter.ready())
+
+    def _take_camera_info(self, arrival: tuple[CameraInfo, float]) -> None:
+        message, _ = arrival
+        stamp = stamp_ns(message.header.stamp)
+        message.header.stamp.sec = message.header.stamp.nanosec = 0
+        if message == self._camera_info:
+            return
+        camera = camera_from_message(message, rectified=self._config.rectified)
+        self._lifter.set_camera(camera, message.header.frame_id, stamp)
+        self._camera_info = message
+        self._publish(self._lifter.ready())
+
+    def _take_configuration(self, configs: Configs) -> None:
+        self._config = configs[LifterNodeConfig]
+        self._lifter.config = lifter_config(configs)
+        self._markers.set_style(self._config.trail_length, self._config.marker_period)
+
+    def _poll_pending(self) -> None:
+        """Timer: transforms come without a word, and a stream may end while tracks wait."""
+        if self._lifter.state.pending:
+            self._worker.put("poll", time.monotonic() - self._last_input > _STREAM_END)
+
+    def _look_again(self, ended: bool) -> None:
+        self._publish(self._lifter.flush() if ended else self._lifter.ready())
+
+    def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._worker.put("reset", None)
+        response.success = True
+        response.message = "Points and map are forgotten."
+        return response
+
+    def _forget(self, _: None) -> None:
+        frame = self._lifter.map_frame
+        self._lifter.reset()
+        self._markers.clear()
+        self._map.clear(frame)
+        self._latest = None
+
+    def _publish(self, ready: list[Tracks3D]) -> None:
+        for tracks in ready:
+            self._tracks_3d.publish(to_ros(Track3DArray, track3d_array_fields(tracks)))
+            if self._points.get_subscription_count():
+                self._publish_points(tracks)
+            self._markers.add(tracks)
+            self._latest = tracks
+            arrival = self._arrivals.pop(tracks.stamp, None)
+            if arrival is not None:
+                self._clock.answered(arrival)
+
+    def _publish_points(self, tracks: Tracks3D) -> None:
+        known = np.isfinite(tracks.xyz).all(axis=1)
+        fields = point_cloud_fields(
+            tracks.xyz[known],
+            tracks.rgb[known],
+            tracks.ids[known],
+            tracks.velocity[known],
+            stamp=tracks.stamp,
+            frame_id=tracks.frame_id,
+        )
+        self._points.publish(to_ros(PointCloud2, fields))
+
+    def _failed(self, key: str, error: Exception) -> None:
+        """Count a message that could not be used, and say why."""
+        self._bad_messages += 1
+        expected = isinstance(error, ValueError)
+        reason = str(error) if expected else f"{type(error).__name__}: {error}"
+        self._last_event = f"A message of {key} was dropped: {reason}"
+        self._logger.warning(self._last_event, throttle_duration_sec=5.0)
+        if not expected:
+            self._logger.error("".join(traceback.format_exception(error)), throttle_duration_sec=5.0)
+
+    def _warn_incompatible(self, sentence: str) -> None:
+        self._qos_problem = sentence
