@@ -17,6 +17,7 @@ _COEFFICIENT_COUNTS: dict[str, tuple[int, ...]] = {
     "equidistant": (0, 4),
 }
 _NEWTON_STEPS = 20
+_GOOD_GUESS = 2.0  # px: from so near Newton's method goes straight to the solution
 _MAX_RESIDUAL = 1e-7  # px: a ray that projects further than this from its pixel is no inverse
 _NEAREST_Z = 1e-6  # m: a point nearer to the image plane through the pinhole has no projection
 
@@ -166,13 +167,8 @@ class CameraModel:
         if not self.distorted:
             return np.asarray((pixels - self.K[:2, 2]) / self._focal)
         if self.distortion_model == "equidistant":
-            rays = self._unproject_fisheye(pixels)
-        else:
-            rays = self._unproject_polynomial(pixels)
-        known = np.asarray(np.isfinite(rays).all(axis=1))
-        error = np.abs(self._project_rays(np.where(known[:, None], rays, 0.0)) - pixels).max(axis=1)
-        rays[~(known & (error <= _MAX_RESIDUAL))] = np.nan
-        return rays
+            return self._unproject_fisheye(pixels)
+        return self._unproject_polynomial(pixels)
 
     def _unproject_polynomial(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Newton's method on OpenCV's projection, from where OpenCV's own undistortion got to.
@@ -181,7 +177,7 @@ class CameraModel:
         strong; the Jacobian with respect to the translation is what Newton's method needs.
         """
         rays = self._first_guess(pixels)
-        fold: NDArray[np.bool_] = np.zeros(len(rays), dtype=bool)
+        unsolved: NDArray[np.bool_] = np.ones(len(rays), dtype=bool)
         for _ in range(_NEWTON_STEPS):
             projected, jacobian = cv2.projectPoints(
                 _at_unit_depth(rays), _ZERO, _ZERO, self.K, self.coefficients
@@ -190,26 +186,26 @@ class CameraModel:
             determinant = slope[:, 0, 0] * slope[:, 1, 1] - slope[:, 0, 1] * slope[:, 1, 0]
             fold = np.asarray(determinant <= 0)  # beyond the radius where the polynomial turns back
             error = pixels - np.asarray(projected).reshape(-1, 2)
-            if not np.any(np.abs(error[~fold]) > _MAX_RESIDUAL * 1e-2):
+            unsolved = fold | ~(np.abs(error).max(axis=1) <= _MAX_RESIDUAL)
+            if not np.any(unsolved & ~fold):
                 break
             inverse = 1.0 / np.where(fold, np.inf, determinant)
             step_x = (slope[:, 1, 1] * error[:, 0] - slope[:, 0, 1] * error[:, 1]) * inverse
             step_y = (slope[:, 0, 0] * error[:, 1] - slope[:, 1, 0] * error[:, 0]) * inverse
             rays = rays + np.stack([step_x, step_y], axis=1)
-        rays[fold] = np.nan
+        rays[unsolved] = np.nan
         return rays
 
     def _first_guess(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return OpenCV's undistorted rays, or the undistorted pinhole's where those are further off."""
-        pinhole = (pixels - self.K[:2, 2]) / self._focal
+        """Return OpenCV's undistorted rays, or the undistorted pinhole's where those are no better."""
         undistorted = cv2.undistortPoints(pixels[:, None], self.K, self.coefficients)
-        undistorted = np.array(undistorted, dtype=np.float64).reshape(-1, 2)
-        usable = np.isfinite(undistorted).all(axis=1)
-        undistorted[~usable] = pinhole[~usable]
+        rays = np.array(undistorted, dtype=np.float64).reshape(-1, 2)
+        lost = ~np.isfinite(rays).all(axis=1)
+        rays[lost] = 0.0
         with np.errstate(invalid="ignore", over="ignore"):
-            error = np.abs(self._project_rays(undistorted) - pixels).max(axis=1)
-            better = error < np.abs(self._project_rays(pinhole) - pixels).max(axis=1)
-        return np.where(better[:, None], undistorted, pinhole)
+            lost |= ~(np.abs(self._project_rays(rays) - pixels).max(axis=1) < _GOOD_GUESS)
+        rays[lost] = (pixels[lost] - self.K[:2, 2]) / self._focal
+        return rays
 
     def _unproject_fisheye(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Newton's method on the angle of the equidistant model, for less than 90 degrees off the axis."""
@@ -217,6 +213,7 @@ class CameraModel:
         radius = np.hypot(offset[:, 0], offset[:, 1])
         powers = np.array([3, 5, 7, 9])
         theta = np.minimum(radius, np.pi / 2)
+        step = theta
         for _ in range(_NEWTON_STEPS):
             terms = self._fisheye_coefficients * theta[:, None] ** (powers - 1)
             slope = 1.0 + terms @ powers
@@ -225,7 +222,8 @@ class CameraModel:
         with np.errstate(invalid="ignore", divide="ignore"):
             scale = np.where(radius > 1e-12, np.tan(theta) / radius, 1.0)
         # At 90 degrees from the axis a ray has no point at z = 1.
-        return np.where((theta < np.pi / 2 - 1e-6)[:, None], offset * scale[:, None], np.nan)
+        solved = (np.abs(step) * self._focal.max() <= _MAX_RESIDUAL) & (theta < np.pi / 2 - 1e-6)
+        return np.where(solved[:, None], offset * scale[:, None], np.nan)
 
     @property
     def _focal(self) -> NDArray[np.float64]:
