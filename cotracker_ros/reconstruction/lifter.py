@@ -70,8 +70,11 @@ class Lifter:
     Depth images are expected registered to the colour image (its optical frame, the same view, any
     resolution of the same aspect ratio).
 
-    Attributes:
+    Args:
         config: How tracks are lifted.
+        transforms: Where poses of frames are asked for; by default a `TransformBuffer` of its own.
+
+    Attributes:
         transforms: Where poses of frames are asked for.
         map: Static points, in the fixed frame `map_frame`.
         state: What is remembered.
@@ -79,13 +82,25 @@ class Lifter:
     """
 
     def __init__(self, config: LifterConfig | None = None, transforms: TransformSource | None = None) -> None:
-        self.config = config or LifterConfig()
+        self._config = config or LifterConfig()
         self.transforms = TransformBuffer() if transforms is None else transforms
         self.map = StaticMap(self.config.map)
         self.state = self._new_state()
         self.last_event = ""
         self._counts: Counter[str] = Counter()
         self._lock = RLock()
+
+    @property
+    def config(self) -> LifterConfig:
+        """How tracks are lifted. May be set at any time; another fixed frame starts points and map anew."""
+        return self._config
+
+    @config.setter
+    def config(self, config: LifterConfig) -> None:
+        with self._lock:
+            self._config = config
+            self.map.config = config.map
+            self.state.depth.seconds, self.state.depth.limit = config.history_seconds, config.history_images
 
     @property
     def counters(self) -> LifterCounters:

@@ -9,6 +9,7 @@ from cotracker_ros.reconstruction import (
     DepthSource,
     LifterConfig,
     MotionConfig,
+    StaticMapConfig,
     TransformBuffer,
     TransformError,
     pose_matrix,
@@ -410,6 +411,17 @@ def test_the_same_calls_give_the_same_bytes():
         )
 
     assert run() == run()
+
+
+def test_settings_may_change_while_it_runs():
+    lifter = make_lifter()
+    for frame in range(30):
+        step(lifter, frame, GRID, flat_depth())
+    lifter.config = LifterConfig(history_images=5, map=StaticMapConfig(max_points=3))
+    result = step(lifter, 30, GRID, flat_depth(0.5), flags=OCCLUDED)
+    assert (result.source == DepthSource.HELD).all()
+    assert len(lifter.state.depth) == 5
+    assert len(lifter.map.points()) == 3
 
 
 def test_counters_are_a_snapshot():
