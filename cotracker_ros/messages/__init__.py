@@ -5,7 +5,12 @@ Messages are duck-typed: those of rclpy and those of rosbags are read alike. To 
 """
 
 from cotracker_ros.messages.build import Fields, to_bag, to_ros
-from cotracker_ros.messages.clouds import Cloud, cloud_from_message, point_cloud_fields
+from cotracker_ros.messages.clouds import (
+    Cloud,
+    cloud_from_message,
+    point_cloud_fields,
+    track_cloud_fields,
+)
 from cotracker_ros.messages.definitions import definition_texts, ros2_typestore
 from cotracker_ros.messages.errors import MessageError
 from cotracker_ros.messages.geometry import (
@@ -56,6 +61,7 @@ __all__ = [
     "to_ros",
     "track3d_array_fields",
     "track_array_fields",
+    "track_cloud_fields",
     "tracks3d_from_message",
     "tracks_from_message",
     "trail_marker_fields",

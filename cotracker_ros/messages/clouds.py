@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from cotracker_ros.messages.arrays import byte_view
 from cotracker_ros.messages.errors import MessageError
 from cotracker_ros.messages.header import header_fields, stamp_ns
+from cotracker_ros.reconstruction.types import Tracks3D
 
 # PointField's numbers of datatypes.
 _DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
@@ -86,6 +87,19 @@ def point_cloud_fields(
         "data": table.view(np.uint8).reshape(-1),
         "is_dense": bool(np.isfinite(points).all()),
     }
+
+
+def track_cloud_fields(tracks: Tracks3D) -> dict[str, Any]:
+    """Return the fields of sensor_msgs/PointCloud2 for the 3D tracks whose position is known."""
+    known = np.isfinite(tracks.xyz).all(axis=1)
+    return point_cloud_fields(
+        tracks.xyz[known],
+        tracks.rgb[known],
+        tracks.ids[known],
+        tracks.velocity[known],
+        stamp=tracks.stamp,
+        frame_id=tracks.frame_id,
+    )
 
 
 def cloud_from_message(message: Any) -> Cloud:
