@@ -37,7 +37,7 @@ GROUPS = (
     ),
     ParameterGroup(
         LifterConfig,
-        live=frozenset({"target_frame", "tolerance", "max_wait", "max_pending", "assume_registered"}),
+        live=_all_fields(LifterConfig),
         hidden=frozenset({"sampling", "motion", "map"}),
         ranges={"tolerance": (0.0, 10.0), "max_wait": (0.0, 60.0)},
     ),
@@ -49,7 +49,7 @@ GROUPS = (
     ),
     ParameterGroup(DepthNoise, prefix="sampling.noise.", live=_all_fields(DepthNoise)),
     ParameterGroup(MotionConfig, prefix="motion.", live=_all_fields(MotionConfig)),
-    ParameterGroup(StaticMapConfig, prefix="map."),
+    ParameterGroup(StaticMapConfig, prefix="map.", live=_all_fields(StaticMapConfig)),
 )
 
 

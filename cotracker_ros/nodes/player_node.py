@@ -55,7 +55,7 @@ class PlayerConfig:
         loop: Begin again at the end; the stamps jump back then.
         start_paused: Publish the first image with what belongs to it, then wait for ~/play.
         image_topic: Topic of the colour images in the bag; empty: found by type.
-        depth_topic: Topic of the depth images in the bag; empty: found by type.
+        depth_topic: Topic of the depth images in the bag; empty: found by type; "none": no depth.
         camera_info_topic: Topic of the camera's calibration in the bag; empty: found by type.
         depth_encoding: Encoding in which depth is published: 16UC1 (mm, up to 65 m) or 32FC1 (m).
         read_ahead: Messages that are read and converted ahead of their time.
@@ -93,9 +93,12 @@ GROUPS = (
 
 @dataclass(frozen=True)
 class _Due:
-    """Messages of one moment, ready to be published, and whether they hold an image."""
+    """Messages of one moment, ready to be published, and whether they hold an image.
 
-    stamp: int
+    `logged` is when they were recorded, ns: the player follows this time, since stamps are not in order.
+    """
+
+    logged: int
     messages: list[tuple[LifecyclePublisher, Any]]
     is_image: bool
 
@@ -247,13 +250,13 @@ class _Playback:
         for event in events:
             messages: list[tuple[LifecyclePublisher, Any]] = []
             match event:
-                case ImageEvent(stamp, frame_id, image):
+                case ImageEvent(stamp=stamp, frame_id=frame_id, image=image):
                     # As from a driver: calibration with every image, with its stamp.
                     if camera is not None:
                         fields = camera_info_fields(camera.camera, stamp, camera.frame_id)
                         messages.append((topics["camera_info"], to_ros(CameraInfo, fields)))
                     messages.append((topics["image"], to_ros(Image, image_fields(image, stamp, frame_id))))
-                case DepthEvent(stamp, frame_id, depth):
+                case DepthEvent(stamp=stamp, frame_id=frame_id, depth=depth):
                     fields = depth_fields(depth, stamp, frame_id, encoding=self.config.depth_encoding)
                     messages.append((topics["depth"], to_ros(Image, fields)))
                 case CameraEvent():
@@ -266,11 +269,11 @@ class _Playback:
                         messages.append((topics["/tf_static"], TFMessage(transforms=list(static.values()))))
                     else:
                         messages.append((topics["/tf"], TFMessage(transforms=[transform])))
-                case DropEvent(_, topic, reason):
+                case DropEvent(topic=topic, reason=reason):
                     self.unreadable += 1
                     self._note(f"A message of {topic} could not be read: {reason}")
             if messages:
-                yield _Due(event.stamp, messages, isinstance(event, ImageEvent))
+                yield _Due(event.logged, messages, isinstance(event, ImageEvent))
 
     def _hand_over(self, due: _Due | None) -> bool:
         """Wait for room; False when the playback has been stopped."""
@@ -294,16 +297,16 @@ class _Playback:
             if due.is_image and self.images == 1 and not self._go.is_set():
                 self._go.wait()
                 self.state, due_at, previous = "playing", time.monotonic(), None
-            # What comes before a pause is published at once. A stamp that goes back (loop) does not wait.
+            # What comes before a pause is published at once. A time that goes back (loop) does not wait.
             if previous is not None and self._go.is_set():
-                due_at += max(0, due.stamp - previous) * 1e-9 / self.config.rate
+                due_at += max(0, due.logged - previous) * 1e-9 / self.config.rate
             if self._stopped.wait(max(0.0, due_at - time.monotonic())):
                 return
             self.late += due.is_image and time.monotonic() - due_at > _LATE
             for publisher, message in due.messages:
                 publisher.publish(message)
             self.images += due.is_image
-            previous = due.stamp
+            previous = due.logged
         if not self._stopped.is_set():
             self.state = "finished"
             self._logger.info(f"The recording has been played: {self.images} images.")
