@@ -9,6 +9,7 @@ only then does the recording play at its own pace.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import queue
@@ -32,9 +33,10 @@ from cotracker_ros.evaluation.demo_report import report_run
 from cotracker_ros.evaluation.demo_run import DemoRun
 from cotracker_ros.evaluation.processes import DemoError, Processes
 from cotracker_ros.evaluation.summary import TrueTracks
-from cotracker_ros.recordings import Recording, open_recording
+from cotracker_ros.recordings import ImageEvent, Recording, TransformEvent, open_recording
 
 _SAMPLE = Path("out/sample")
+_LOOK_AHEAD = 200  # messages of a recording in which its transforms are looked for
 _SILENCE = 90.0  # s without a word from the recorder after which the run has failed
 
 
@@ -189,13 +191,39 @@ def _node_parameters(config: DemoConfig, source: _Source) -> dict[str, dict[str,
         "seed": "corners" if config.corners else "none",
         "seed_count": max(config.corners, 1),
         "budget": config.corners + (source.truth.xy.shape[1] if source.truth else 0),
-        "qos_overrides": {"/image": {"subscription": {"reliability": "reliable"}}},
+        "qos_overrides": _reliable("/image"),
     }
     player = {"path": str(source.path.resolve()), "rate": config.rate, "start_paused": True}
     parameters: dict[str, dict[str, Any]] = {"player": player, "tracker": tracker}
     if source.recording.summary.has_depth:
-        parameters["lifter"] = {"target_frame": "world"} if source.truth is not None else {}
+        frame = _root_frame(source.recording)
+        parameters["lifter"] = {
+            "target_frame": frame,
+            "map_period": 1.0,
+            "marker_period": 1.0,
+            "qos_overrides": _reliable("/depth"),
+        }
     return parameters
+
+
+def _reliable(topic: str) -> dict[str, Any]:
+    """Parameters with which a node asks for every message: a recording, unlike a camera, can wait."""
+    return {topic: {"subscription": {"reliability": "reliable"}}}
+
+
+def _root_frame(recording: Recording) -> str:
+    """The frame at the root of the transforms above the camera, "" (the camera's own) without transforms."""
+    parents: dict[str, str] = {}
+    frame = ""
+    for event in itertools.islice(recording.events(), _LOOK_AHEAD):
+        if isinstance(event, TransformEvent):
+            parents[event.child] = event.parent
+        elif isinstance(event, ImageEvent) and not frame:
+            frame = event.frame_id
+    root = frame
+    while root in parents:
+        root = parents.pop(root)  # taken out, so that a loop ends
+    return root if root != frame else ""
 
 
 def _play_and_record(config: DemoConfig, source: _Source, parameters: dict[str, dict[str, Any]]) -> _Progress:
@@ -207,7 +235,7 @@ def _play_and_record(config: DemoConfig, source: _Source, parameters: dict[str, 
         )
     )
     plan = output / "logs" / "plan.json"
-    with Processes(output / "logs", _discovery()) as processes:
+    with Processes(output / "logs", _network()) as processes:
         plan.write_text(json.dumps(_plan(output, source, list(parameters))))
         for name in parameters:
             command = [sys.executable, "-m", f"cotracker_ros.nodes.{name}_node", "--ros-args"]
@@ -221,12 +249,20 @@ def _play_and_record(config: DemoConfig, source: _Source, parameters: dict[str, 
         return _follow(recorder, processes, list(parameters), source.recording.summary.images)
 
 
-def _discovery() -> dict[str, str]:
+def _network() -> dict[str, str]:
     """A domain of this run's own, on this machine only: no robot nearby may take part."""
-    domain = {"ROS_DOMAIN_ID": str(1 + os.getpid() % 100)}
-    if os.environ.get("ROS_DISTRO") == "humble":
-        return {**domain, "ROS_LOCALHOST_ONLY": "1"}
-    return {**domain, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    distro = os.environ.get("ROS_DISTRO")
+    profile = (
+        "FASTRTPS_DEFAULT_PROFILES_FILE" if distro in ("humble", "jazzy") else "FASTDDS_DEFAULT_PROFILES_FILE"
+    )
+    discovery = (
+        {"ROS_LOCALHOST_ONLY": "1"} if distro == "humble" else {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    )
+    return {
+        "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
+        profile: str(Path(__file__).with_name("fastdds.xml").resolve()),
+        **discovery,
+    }
 
 
 def _plan(output: Path, source: _Source, nodes: list[str]) -> dict[str, Any]:

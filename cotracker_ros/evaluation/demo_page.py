@@ -220,7 +220,7 @@ def _latency_row(name: str, latency: LatencySummary, count: int) -> list[str]:
 def _files_section(demo: DemoRun) -> Section:
     descriptions = {
         "overlay.mp4": "the images with their tracks",
-        "cloud.ply": "coloured points of the static map",
+        "cloud.ply": "coloured points: the map of what stands still",
         "output": "MCAP bag with every published topic, for Foxglove, RViz or ros2 bag",
         "plots": "the plots of this page",
         "summary.json": "the numbers of this page",

@@ -17,6 +17,7 @@ from cotracker_ros.reconstruction.ply import write_ply
 from cotracker_ros.reconstruction.types import DepthSource
 from cotracker_ros.recordings import Recording
 from cotracker_ros.recordings.events import ImageEvent
+from cotracker_ros.tracking.types import Tracks
 from cotracker_ros.visualization import OverlayDrawer, VideoWriter, plots
 
 
@@ -40,8 +41,7 @@ def report_run(demo: DemoRun) -> str:
     followed = follow(run, stamps, ids)
     summary = summarise(run, followed, stamps, image_size, demo.truth)
     summary.write(output / "summary.json")
-    if run.map is not None and len(run.map.xyz):
-        write_ply(output / "cloud.ply", run.map.xyz, run.map.rgb)
+    _write_cloud(run, output / "cloud.ply")
     (output / "plots").mkdir(exist_ok=True)
     figures = _plot(run, followed, summary, stamps, demo, output / "plots")
     write_report(output / "report.html", page_of_run(demo, run, summary, image_size, figures))
@@ -59,22 +59,33 @@ def _write_overlay(
     drawer = OverlayDrawer()
     stamps: list[int] = []
     image_size = (0, 0)
+    latest: Tracks | None = None
     with VideoWriter(path, _images_per_second(recording)) as video:
         images = (event for event in recording.events() if isinstance(event, ImageEvent))
         for event in tqdm(images, total=recording.summary.images, unit="image", desc="Overlay", disable=None):
             stamps.append(event.stamp)
             size = (event.image.shape[1], event.image.shape[0])
-            tracks = run.tracks.get(event.stamp)
             if len(stamps) > 1 and size != image_size:
                 continue  # a video has one size; the tracks of the other images are in the bag
             image_size = size
+            # As a robot sees it: without an answer, the one before still holds.
+            latest = run.tracks.get(event.stamp, latest)
             image = event.image
-            if tracks is not None and tracks.image_size == size:
-                image = drawer.draw(
-                    image, tracks, _caption(event.stamp - stamps[0], run.latency.get(event.stamp))
-                )
+            if latest is not None and latest.image_size == size:
+                answered = run.latency.get(event.stamp) if latest.stamp == event.stamp else None
+                image = drawer.draw(image, latest, _caption(event.stamp - stamps[0], answered))
             video.write(image)
     return np.array(stamps, np.int64), image_size
+
+
+def _write_cloud(run: RecordedRun, path: Path) -> None:
+    """Write the map; without one (nothing is known to stand still) the last 3D positions."""
+    if run.map is not None and len(run.map.xyz):
+        write_ply(path, run.map.xyz, run.map.rgb)
+    elif run.tracks_3d:
+        last = run.tracks_3d[max(run.tracks_3d)]
+        known = last.source != DepthSource.NONE
+        write_ply(path, last.xyz[known], last.rgb[known])
 
 
 def _images_per_second(recording: Recording) -> float:
@@ -85,7 +96,8 @@ def _images_per_second(recording: Recording) -> float:
 
 
 def _caption(elapsed: int, latency: float | None) -> str:
-    return f"{elapsed / 1e9:5.2f} s" + (f"   answered in {latency:3.0f} ms" if latency is not None else "")
+    answer = "dropped" if latency is None else f"{latency:3.0f} ms"
+    return f"{elapsed / 1e9:5.2f} s   {answer}"
 
 
 def _plot(

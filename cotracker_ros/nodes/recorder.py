@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import signal
 import struct
 import sys
 import time
@@ -246,6 +247,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         return 130
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt now must not cut the end short
         rclpy.try_shutdown()
     return 0
 

@@ -13,6 +13,7 @@ from cotracker_ros.evaluation.demo_report import report_run
 from cotracker_ros.evaluation.demo_run import DemoRun
 from cotracker_ros.evaluation.summary import TrueTracks
 from cotracker_ros.messages import track3d_array_fields, track_array_fields
+from cotracker_ros.reconstruction.ply import read_ply
 from cotracker_ros.reconstruction.types import DepthSource, Tracks3D
 from cotracker_ros.recordings import BagWriter, ImageEvent, Recording, RecordingSummary
 from cotracker_ros.tracking.types import TrackFlag, Tracks
@@ -142,6 +143,7 @@ def test_the_report_says_what_was_put_in(output, truth):
     assert 'src="overlay.mp4"' in page and "http" not in page.replace("http-equiv", "")
     assert page.count("data:image/png;base64,") == 5
     assert (output / "overlay.mp4").stat().st_size > 1000
+    assert len(read_ply(output / "cloud.ply").xyz) == COUNT
 
 
 def test_without_truth_there_is_no_accuracy(output):
