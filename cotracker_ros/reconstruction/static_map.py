@@ -102,8 +102,8 @@ class _Sums:
         parts = [(getattr(self, item.name), getattr(other, item.name)) for item in fields(self)]
         return _Sums(*(np.concatenate(pair) for pair in parts))
 
-    def merged(self, voxel_size: float) -> _Sums:
-        """Return one row for each voxel that holds any."""
+    def in_voxels(self, voxel_size: float) -> _Sums:
+        """Return one row for each voxel that holds any, sorted by voxel."""
         key, row = np.unique(_voxel_keys(self.xyz, voxel_size), return_inverse=True)
         row = row.ravel()
         weight = np.asarray(np.bincount(row, self.weight, len(key)), dtype=np.float64)
@@ -113,6 +113,24 @@ class _Sums:
         seen = np.zeros(len(key), np.int64)
         np.maximum.at(seen, row, self.seen)
         return _Sums(key, weight, np.stack(mean[:3], axis=1), np.stack(mean[3:], axis=1), seen)
+
+    def absorbed(self, other: _Sums) -> _Sums:
+        """Return the union of two sets of voxels, both sorted by voxel; neither is changed."""
+        if not len(self):
+            return other
+        place = np.searchsorted(self.key, other.key)
+        known = self.key[np.minimum(place, len(self) - 1)] == other.key
+        row = place[known]
+        result = self.take(np.arange(len(self)))
+        added = other.weight[known]
+        result.weight[row] += added
+        share = (added / result.weight[row])[:, None]
+        result.xyz[row] += share * (other.xyz[known] - result.xyz[row])
+        result.rgb[row] += share * (other.rgb[known] - result.rgb[row])
+        result.seen[row] = np.maximum(result.seen[row], other.seen[known])
+        new = other.take(~known)
+        arrays = ((getattr(result, item.name), getattr(new, item.name)) for item in fields(self))
+        return _Sums(*(np.insert(old, place[~known], rows, axis=0) for old, rows in arrays))
 
 
 @dataclass
@@ -224,9 +242,10 @@ class StaticMap:
     def points(self) -> MapPoints:
         """Return the map as it is now."""
         with self._lock:
-            self._merge()
+            # Copies and arrays that nobody changes: the long part needs no lock.
             live = self._live.sums.take(self._live.static(self.config))
-            sums = self._bounded(self._voxels.joined(live).merged(self.config.voxel_size))
+            recent, voxels, centre = self._ended.joined(live), self._voxels, self._centre
+        sums = _bounded(voxels.absorbed(recent.in_voxels(self.config.voxel_size)), centre, self.config)
         sigma = np.maximum(1.0 / np.sqrt(sums.weight), _MIN_SIGMA)
         return MapPoints(
             sums.xyz.astype(np.float32),
@@ -269,20 +288,21 @@ class StaticMap:
         live.count[rows] += 1
 
     def _merge(self) -> None:
-        if len(self._ended):
-            self._voxels = self._voxels.joined(self._ended).merged(self.config.voxel_size)
-            self._ended = _Sums.empty()
-        self._voxels = self._bounded(self._voxels)
+        voxels = self._voxels.absorbed(self._ended.in_voxels(self.config.voxel_size))
+        self._voxels = _bounded(voxels, self._centre, self.config)
+        self._ended = _Sums.empty()
 
-    def _bounded(self, sums: _Sums) -> _Sums:
-        if self._centre is not None and len(sums):
-            near = ((sums.xyz - self._centre) ** 2).sum(axis=1) <= self.config.radius**2
-            if not near.all():
-                sums = sums.take(near)
-        if len(sums) > self.config.max_points:
-            newest = np.argsort(-sums.seen, kind="stable")[: self.config.max_points]
-            sums = sums.take(np.sort(newest))
-        return sums
+
+def _bounded(sums: _Sums, centre: NDArray[np.float64] | None, config: StaticMapConfig) -> _Sums:
+    """Return the voxels near the camera, no more than allowed."""
+    if centre is not None and len(sums):
+        near = np.asarray(((sums.xyz - centre) ** 2).sum(axis=1) <= config.radius**2)
+        if not near.all():
+            sums = sums.take(near)
+    if len(sums) > config.max_points:
+        newest = np.argpartition(-sums.seen, config.max_points - 1)[: config.max_points]
+        sums = sums.take(np.sort(newest))
+    return sums
 
 
 def _voxel_keys(xyz: NDArray[np.float64], voxel_size: float) -> NDArray[np.int64]:

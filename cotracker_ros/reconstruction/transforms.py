@@ -102,7 +102,8 @@ class TransformBuffer:
             static: The pose holds for all times.
 
         Raises:
-            ValueError: The matrix is no rigid pose, a name is empty, or the frames would form a loop.
+            ValueError: The matrix is no rigid pose, a name is empty, or the frames would form a loop; one
+                sentence.
         """
         parent, child = _name(parent), _name(child)
         pose = _checked_pose(parent, child, matrix)
@@ -122,8 +123,8 @@ class TransformBuffer:
         """Return the (4, 4) matrix that maps points of frame `source` to frame `target` at `stamp` ns.
 
         Raises:
-            TransformError: A frame is unknown, the two are not connected, or the stamp lies before or
-                after what is known.
+            TransformError: A name is empty, a frame is unknown, the two are not connected, or the stamp lies
+                before or after what is known.
         """
         target, source = _name(target), _name(source)
         if target == source:
@@ -187,7 +188,7 @@ def _name(frame: str) -> str:
     # ROS 1 bags name frames with a leading slash, which tf2 does not know.
     name = frame.lstrip("/")
     if not name:
-        raise ValueError("a transform has an empty frame name: name both frames")
+        raise TransformError("a transform has an empty frame name: name both frames")
     return name
 
 

@@ -228,6 +228,20 @@ def test_unknown_frames_are_dropped_too():
     assert "nowhere" in lifter.last_event or OPTICAL in lifter.last_event
 
 
+def test_tracks_without_a_frame_stay_in_the_cameras_or_are_dropped():
+    (result,) = _without_frame(make_lifter())
+    assert result.frame_id == OPTICAL
+    lifter = make_lifter(camera=None, target_frame="odom")
+    lifter.set_camera(CAMERA, "", 0)
+    assert _without_frame(lifter) == []
+    assert "empty frame name" in lifter.last_event
+
+
+def _without_frame(lifter):
+    lifter.add_depth(0, flat_depth(), "")
+    return lifter.add_tracks(make_tracks(0, GRID), "") + lifter.flush()
+
+
 def test_any_source_of_transforms_serves():
     class Source:
         def lookup(self, target, source, stamp):
