@@ -77,7 +77,13 @@ def _ros_array(kind: str, values: NDArray[Any]) -> Any:
 
 def _ros_rows(message_class: Any, rows: NDArray[Any]) -> list[Any]:
     names = list(message_class.get_fields_and_field_types())[: rows.shape[1]]
-    return [message_class(**dict(zip(names, row, strict=True))) for row in rows.astype(float).tolist()]
+    made: dict[tuple[float, ...], Any] = {}
+    # A message costs microseconds to make, and trails repeat points and colours: equal rows share one.
+    keys = [tuple(row) for row in rows.astype(float).tolist()]
+    for key in keys:
+        if key not in made:
+            made[key] = message_class(**dict(zip(names, key, strict=True)))
+    return [made[key] for key in keys]
 
 
 def _element(kind: str) -> str:

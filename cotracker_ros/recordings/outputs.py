@@ -100,9 +100,12 @@ def print_troubles(report: ReplayReport, session: TrackingSession, lifter: Lifte
     """Print on stderr what could not be used, one line per reason."""
     for reason, count in report.drops.items():
         print(f"dropped {count} times: {reason}" if count > 1 else f"dropped: {reason}", file=sys.stderr)
-    for part in (session, lifter):
-        if part is not None and part.last_event:
-            print(f"note: {part.last_event}", file=sys.stderr)
+    if session.last_event:
+        print(f"tracker: {session.last_event}", file=sys.stderr)
+    if lifter is not None and lifter.last_event:
+        lost = lifter.counters.images_dropped
+        images = f"{lost} images gave no 3D tracks; the last reason: " if lost else ""
+        print(f"lifter: {images}{lifter.last_event}", file=sys.stderr)
 
 
 def run_steps(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cotracker_ros.reconstruction import Lifter, LifterConfig
+from cotracker_ros.recordings.errors import RecordingError
 from cotracker_ros.recordings.open import open_recording
 from cotracker_ros.recordings.options import (
     add_fields,
@@ -71,6 +72,9 @@ def run(args: argparse.Namespace) -> int:
     summary = recording.summary
     lifter_config = config_from(args, LifterConfig)
     lifter = Lifter(lifter_config) if summary.has_depth else None
+    output = args.output.resolve()
+    if output == args.input.resolve() or output in args.input.resolve().parents:
+        raise RecordingError(f"{args.output} would replace the input: give another name")
     writer = BagWriter(args.output, overwrite=args.overwrite)
     outputs: list[Output] = [TableOutput(args.csv, args.npz)] if args.csv or args.npz else []
     session = _session_from(args)
