@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import textwrap
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +23,7 @@ _KLT_NOTICE = (
     "KLT loses a point at the first occlusion and never finds it again, and it drifts slowly: the accuracy "
     "below is that of a fast fallback, not of the network. Give weights to see the network."
 )
+_MANY_DROPPED = 0.2  # share of the images above which the report warns
 _LIBRARIES = ("numpy", "opencv-python-headless", "torch", "rosbags", "av", "rclpy")
 
 
@@ -51,19 +53,31 @@ def page_of_run(
             f"{width} × {height} px in {summary.seconds:.1f} s, played at {demo.rate:g}× speed "
             f"through the real nodes over DDS."
         ),
-        notice=_KLT_NOTICE if uses_klt(demo) else "",
+        notices=notices(demo, summary),
         rows=rows,
         video="overlay.mp4",
         sections=sections,
     )
 
 
-def terminal_table(summary: RunSummary) -> str:
-    """The headline numbers, one a line."""
+def notices(demo: DemoRun, summary: RunSummary) -> list[str]:
+    """What must be known before the numbers are read."""
+    said = [_KLT_NOTICE] if uses_klt(demo) else []
+    if summary.dropped > _MANY_DROPPED * summary.images:
+        said.append(
+            f"The tracker answered only {summary.answered} of {summary.images} images: this machine is too "
+            "slow for it or too busy (logs/tracker.log says if something else was wrong), and the accuracy "
+            "suffers from that. Play more slowly (--rate 0.2), or track with less."
+        )
+    return said
+
+
+def terminal_table(demo: DemoRun, summary: RunSummary) -> str:
+    """The headline numbers, one a line, after what must be known before."""
     rows = [_speed_tiles(summary)]
     if summary.tapvid is not None:
         rows.insert(0, _accuracy_tiles(summary))
-    lines = []
+    lines = [textwrap.fill(notice, 100) for notice in notices(demo, summary)]
     for row in rows:
         lines.append(row.title)
         lines += [f"  {tile.label:<28}{tile.value:>8} {tile.unit}".rstrip() for tile in row.tiles]

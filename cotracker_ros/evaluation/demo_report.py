@@ -45,7 +45,7 @@ def report_run(demo: DemoRun) -> str:
     (output / "plots").mkdir(exist_ok=True)
     figures = _plot(run, followed, summary, stamps, demo, output / "plots")
     write_report(output / "report.html", page_of_run(demo, run, summary, image_size, figures))
-    return terminal_table(summary)
+    return terminal_table(demo, summary)
 
 
 def _write_overlay(

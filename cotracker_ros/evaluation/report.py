@@ -59,7 +59,7 @@ class Report:
     Attributes:
         title: Of the page.
         subtitle: One sentence below it.
-        notice: A caveat that must be read before the numbers, or "".
+        notices: Caveats that must be read before the numbers.
         rows: Headline numbers.
         video: Path of the overlay video relative to the page, or "".
         sections: The rest, in order.
@@ -67,7 +67,7 @@ class Report:
 
     title: str
     subtitle: str
-    notice: str
+    notices: list[str]
     rows: list[TileRow]
     video: str
     sections: list[Section]

@@ -11,6 +11,7 @@ from cotracker_ros.tracking.types import TrackFlag, Tracks
 _SHIFT = 4  # OpenCV takes sub-pixel positions as integers with this many binary places
 _FAR = 1 << 14  # positions are kept within this, px: OpenCV's fixed point overflows beyond
 _OCCLUDED_TRAIL = 0.35  # opacity of the trail of a point that cannot be seen
+_OUTLINE = (25, 25, 25)  # dark, so that points stand out from bright images
 _LOST = 0.4  # how much of a lost point's colour is left
 
 
@@ -115,7 +116,10 @@ class OverlayDrawer:
         self, canvas: NDArray[np.uint8], tracks: Tracks, xy: NDArray[np.float32], colours: NDArray[np.uint8]
     ) -> None:
         radius = max(2.0, min(tracks.image_size) / 130)
-        disc, ring, small = (round(r * (1 << _SHIFT)) for r in (radius, radius * 1.15, radius * 0.7))
+        disc, edge, ring, rim, small = (
+            round(r * (1 << _SHIFT))
+            for r in (radius, radius + 0.9, 1.15 * radius, 1.15 * radius + 1, 0.7 * radius)
+        )
         lost = (tracks.flags & TrackFlag.LOST) != 0
         margin = 2 * radius
         inside = np.all((xy > -margin) & (xy < np.array(tracks.image_size) + margin), axis=1)
@@ -126,10 +130,10 @@ class OverlayDrawer:
             colour = [_LOST * c + (1 - _LOST) * 110 for c in palette[i]]
             cv2.circle(canvas, centres[i], small, colour, 1, cv2.LINE_AA, _SHIFT)
         for i in np.flatnonzero(inside & ~lost & ~tracks.visible):
+            cv2.circle(canvas, centres[i], rim, _OUTLINE, 1, cv2.LINE_AA, _SHIFT)
             cv2.circle(canvas, centres[i], ring, palette[i], 1, cv2.LINE_AA, _SHIFT)
-        edge = round((radius + 0.9) * (1 << _SHIFT))
         for i in np.flatnonzero(inside & ~lost & tracks.visible):
-            cv2.circle(canvas, centres[i], edge, (25, 25, 25), cv2.FILLED, cv2.LINE_AA, _SHIFT)
+            cv2.circle(canvas, centres[i], edge, _OUTLINE, cv2.FILLED, cv2.LINE_AA, _SHIFT)
             cv2.circle(canvas, centres[i], disc, palette[i], cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 

@@ -138,7 +138,8 @@ def test_the_report_says_what_was_put_in(output, truth):
     for text in ("91.7", "18.3", "20.0", "12.5", "2 <span", "2.0", "of 20"):
         assert text in page, text
         assert text.partition(" <")[0] in table
-    assert "made by KLT" in page
+    assert "made by KLT" in page and "made by KLT" in table
+    assert "answered only" not in page
     assert "a made-up &lt;recording&gt;" in page
     assert 'src="overlay.mp4"' in page and "http" not in page.replace("http-equiv", "")
     assert page.count("data:image/png;base64,") == 5
