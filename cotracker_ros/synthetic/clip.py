@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,15 +78,16 @@ class Recorder:
 
     def images(self) -> Iterator[tuple[int, NDArray[np.uint8], Frame]]:
         """Yield (stamp, image as the sensor delivers it, exact frame) for each stamp."""
-        for k, stamp in enumerate(self.stamps):
-            seconds = float(stamp - self.stamps[0]) * 1e-9
-            frame = self._renderer.render(seconds)
+        times = (self.stamps - self.stamps[0]) * 1e-9
+        for k, (stamp, seconds, frame) in enumerate(
+            zip(self.stamps, times, self._frames(times), strict=True)
+        ):
             if k in self._query_frames:
                 chosen = pick_anchors(
                     self._scene,
                     self._view,
                     frame,
-                    seconds,
+                    float(seconds),
                     k,
                     static=self._static,
                     moving=self._moving,
@@ -91,6 +95,22 @@ class Recorder:
                 )
                 self._anchors.append(chosen)
             yield int(stamp), self._sensor.expose(frame.image, self.rng(1, k)), frame
+
+    def _frames(self, times: NDArray[np.float64]) -> Iterator[Frame]:
+        """Render ahead on all processors; NumPy and OpenCV let threads run side by side."""
+        workers = os.cpu_count() or 1
+        with ThreadPoolExecutor(workers) as pool:
+            ahead: deque[Future[Frame]] = deque()
+            try:
+                for seconds in times:
+                    ahead.append(pool.submit(self._renderer.render, float(seconds)))
+                    if len(ahead) > workers:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:  # whoever stops early need not wait for the rest
+                for future in ahead:
+                    future.cancel()
 
     def truth(self) -> Truth:
         """Return the tracks of the points that were chosen so far, through all images."""

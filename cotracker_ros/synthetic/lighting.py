@@ -23,9 +23,9 @@ _SOFT = 0.02  # m over which a shadow sets in
 
 
 class Lighting:
-    """Shades points of a scene at one time after another.
+    """Shades points of a scene.
 
-    The depth of the scene seen from the lamp (the shadow map) says what the lamp reaches; its static part is
+    The depth of the scene seen from the lamp (the shadow map) says what the lamp reaches. Its static part is
     computed once.
     """
 
@@ -43,14 +43,13 @@ class Lighting:
         self._pose = look_at(scene.lamp.position, scene.lamp.target)
         self._still = np.array([body == 0 for body, _ in scene.parts])
         self._static = self._depth(0.0, self._still, None)
-        self._map = self._static
         angles = np.arange(_TAPS) * 2.399963  # the golden angle spreads the samples evenly over the disc
         radii = _BLUR * np.sqrt((np.arange(_TAPS) + 0.5) / _TAPS)
         self._taps = np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=-1).astype(np.float32)
 
-    def move_to(self, seconds: float) -> None:
-        """Update the shadows for a time."""
-        self._map = self._depth(seconds, ~self._still, self._static)
+    def shadow_map(self, seconds: float) -> Field:
+        """Return the depth that the lamp sees at a time, (H, W) m."""
+        return self._depth(seconds, ~self._still, self._static)
 
     def _depth(self, seconds: float, chosen: NDArray[np.bool_], behind: Field | None) -> Field:
         transforms = self._scene.surfaces_from(self._pose, seconds)
@@ -59,7 +58,7 @@ class Lighting:
         return depth
 
     def shade(
-        self, part: Part, world_from_surface: Matrix, local: Components, eye: NDArray[np.float32]
+        self, part: Part, world_from_surface: Matrix, local: Components, eye: Field, shadows: Field
     ) -> NDArray[np.float32]:
         """Return (H, W, 3) light (RGB, 1 = nominal) at points of a part.
 
@@ -68,6 +67,7 @@ class Lighting:
             world_from_surface: (4, 4) pose of its surface now.
             local: Components (H, W) of the points in the frame of the surface.
             eye: (3,) position of the camera in that frame.
+            shadows: What `shadow_map` returned for this time.
         """
         lamp = self._scene.lamp
         surface_from_world = invert(world_from_surface)
@@ -78,7 +78,7 @@ class Lighting:
         distance = np.sqrt(lx * lx + ly * ly + lz * lz)
         facing = (nx * lx + ny * ly + nz * lz) / distance
         falloff = 1.6 / (0.6 + (distance / lamp.reach) ** 2)
-        lit = self._lit(world_from_surface, local)
+        lit = self._lit(world_from_surface, local, shadows)
         direct = np.maximum(facing, 0) * falloff * lit
         around = 0.80 + 0.20 * (nx * up[0] + ny * up[1] + nz * up[2]) + np.zeros_like(direct)
         light = direct[..., None] * np.array(lamp.colour, np.float32) + around[..., None] * np.array(
@@ -88,7 +88,7 @@ class Lighting:
             light += (part.gloss * _highlight(local, eye, (lx, ly, lz), (nx, ny, nz)) * lit)[..., None]
         return np.ascontiguousarray(light, dtype=np.float32)
 
-    def _lit(self, world_from_surface: Matrix, local: Components) -> NDArray[Any]:
+    def _lit(self, world_from_surface: Matrix, local: Components, shadows: Field) -> NDArray[Any]:
         """Fraction of the lamp that each point sees."""
         view = self._view
         m = (view.matrix @ (invert(self._pose) @ world_from_surface)[:3]).astype(np.float32)
@@ -99,7 +99,7 @@ class Lighting:
         inside = in_front & (np.abs(x - view.cx) < view.width / 2) & (np.abs(y - view.cy) < view.height / 2)
         total = np.zeros(z.shape, np.float32)
         for dx, dy in self._taps:
-            nearest = cv2.remap(self._map, x + dx, y + dy, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+            nearest = cv2.remap(shadows, x + dx, y + dy, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
             total += np.clip(1 - (z - nearest - _BIAS) / _SOFT, 0, 1)
         return np.where(inside, total / _TAPS, np.float32(1))
 

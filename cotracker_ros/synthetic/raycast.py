@@ -12,7 +12,7 @@ from cotracker_ros.synthetic.motion import Matrix
 from cotracker_ros.synthetic.scene import Intrinsics
 from cotracker_ros.synthetic.surfaces import Components, Surface
 
-NEAR = 0.05  # m; what is nearer to the camera is treated as reaching around it
+NEAR = 0.05  # m; nothing may come nearer to the camera
 
 Region = tuple[int, int, int, int]  # left, top, right, bottom, px; right and bottom excluded
 
@@ -44,15 +44,24 @@ def region_of(surface: Surface, surface_from_camera: Matrix, view: Intrinsics) -
         return None
     offset = surface.corners - surface_from_camera[:3, 3]
     corners = offset @ surface_from_camera[:3, :3]
-    if (corners[:, 2] < NEAR).all():
+    corners = _in_front(corners)
+    if len(corners) == 0:
         return None
-    if (corners[:, 2] < NEAR).any():
-        return 0, 0, view.width, view.height
     xy = corners[:, :2] / corners[:, 2:] * (view.fx, view.fy) + (view.cx, view.cy)
     left, top = np.floor(xy.min(axis=0))
     right, bottom = np.ceil(xy.max(axis=0)) + 1
     region = max(0, int(left)), max(0, int(top)), min(view.width, int(right)), min(view.height, int(bottom))
     return region if region[0] < region[2] and region[1] < region[3] else None
+
+
+def _in_front(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Corners of the part of a convex hull that lies beyond the near plane, and perhaps some inner points."""
+    front = corners[:, 2] >= NEAR
+    if front.all() or not front.any():
+        return corners[front]
+    a, b = corners[front][:, None], corners[~front][None]
+    share = (NEAR - b[..., 2:]) / (a[..., 2:] - b[..., 2:])
+    return np.concatenate([corners[front], (b + share * (a - b)).reshape(-1, 3)])
 
 
 def cast_view(

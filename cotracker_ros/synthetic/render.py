@@ -18,6 +18,8 @@ from cotracker_ros.synthetic.raycast import Region, cast_view, ray_directions, r
 from cotracker_ros.synthetic.scene import Intrinsics, Part, Scene
 from cotracker_ros.synthetic.surfaces import Components, Patch
 
+Field = NDArray[np.float32]
+
 _STEP = 4  # shading is computed at every 4th sample and interpolated
 
 
@@ -33,13 +35,13 @@ class Frame:
     """
 
     image: NDArray[np.uint8]
-    depth: NDArray[np.float32]
+    depth: Field
     part: NDArray[np.int16]
     pose: Matrix
 
 
 class Renderer:
-    """Renders one scene through one camera; holds only what does not change over time."""
+    """Renders one scene through one camera; holds only what does not change, so threads may share it."""
 
     def __init__(self, scene: Scene, view: Intrinsics, *, samples: int = 2) -> None:
         """Prepare shadows.
@@ -63,14 +65,13 @@ class Renderer:
         pose = self._scene.camera.pose(seconds)
         transforms = self._scene.surfaces_from(pose, seconds)
         depth, part = cast_view(self._surfaces, transforms, self._view)
-        self._lighting.move_to(seconds)
-        image = self._colours(transforms, pose)
+        image = self._colours(transforms, pose, self._lighting.shadow_map(seconds))
         if self._fine.width != self._view.width:
             size = (self._view.width, self._view.height)
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         return Frame(image, depth, part, pose)
 
-    def _colours(self, transforms: Matrix, pose: Matrix) -> NDArray[np.uint8]:
+    def _colours(self, transforms: Matrix, pose: Matrix, shadows: Field) -> NDArray[np.uint8]:
         fine = self._fine
         depth, index = cast_view(self._surfaces, transforms, fine)
         image = np.full((fine.height, fine.width, 3), 18, np.uint8)
@@ -81,7 +82,8 @@ class Renderer:
             left, top, right, bottom = region
             mask = (index[top:bottom, left:right] == i).astype(np.uint8)
             t = np.where(mask, depth[top:bottom, left:right], np.float32(1))
-            colours = self._paint(self._parts[i], transforms[i], pose @ invert(transforms[i]), region, t)
+            world_from_surface = pose @ invert(transforms[i])
+            colours = self._paint(self._parts[i], transforms[i], world_from_surface, region, t, shadows)
             cv2.copyTo(colours, mask, image[top:bottom, left:right])
         return image
 
@@ -98,7 +100,8 @@ class Renderer:
         transform: Matrix,
         world_from_surface: Matrix,
         region: Region,
-        t: NDArray[np.float32],
+        t: Field,
+        shadows: Field,
     ) -> NDArray[np.uint8]:
         """Return the shaded texture over a region; right where `t` is the depth of this part."""
         left, top, right, bottom = region
@@ -109,7 +112,7 @@ class Renderer:
         rays = ray_directions(transform, self._fine, columns, rows)
         coarse_t = np.clip(part.surface.cast(origin, rays, endless=True), 0.02, 50)
         local = _points(origin, rays, coarse_t)
-        light = self._lighting.shade(part, world_from_surface, local, origin)
+        light = self._lighting.shade(part, world_from_surface, local, origin, shadows)
         detail = self._level_of_detail(part, rays, local, coarse_t)
         light, detail = (_enlarge(values, right - left, bottom - top) for values in (light, detail))
 
@@ -118,9 +121,7 @@ class Renderer:
         colours = _sample(part, u, v, detail)
         return np.asarray(cv2.multiply(colours, light, dtype=cv2.CV_8U), np.uint8)
 
-    def _level_of_detail(
-        self, part: Part, rays: Components, local: Components, t: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
+    def _level_of_detail(self, part: Part, rays: Components, local: Components, t: Field) -> Field:
         """Level of the texture at which one texel is as large as one sample."""
         texels = part.texture.levels[0].shape[1] * (part.window[2] - part.window[0]) / part.surface.extent[0]
         normal = part.surface.normal(local)
@@ -131,20 +132,18 @@ class Renderer:
         return np.log2(np.maximum(footprint, 1)).astype(np.float32)
 
 
-def _points(origin: NDArray[np.float32], rays: Components, t: NDArray[np.float32]) -> Components:
+def _points(origin: Field, rays: Components, t: Field) -> Components:
     x, y, z = (origin[i] + t * rays[i] for i in range(3))
     return x, y, z
 
 
-def _enlarge(values: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+def _enlarge(values: Field, width: int, height: int) -> Field:
     full = (values.shape[1] * _STEP, values.shape[0] * _STEP)
     large = cv2.resize(values, full, interpolation=cv2.INTER_LINEAR)
     return np.asarray(large[:height, :width], np.float32)
 
 
-def _sample(
-    part: Part, u: NDArray[np.float32], v: NDArray[np.float32], detail: NDArray[np.float32]
-) -> NDArray[np.uint8]:
+def _sample(part: Part, u: Field, v: Field, detail: Field) -> NDArray[np.uint8]:
     """Look up the texture, interpolating in space and between levels of detail."""
     levels = part.texture.levels
     u_from, v_from, u_to, v_to = (np.float32(edge) for edge in part.window)

@@ -318,7 +318,7 @@ def globe(rng: Rng, radius: float, *, density: float = 900) -> Texture:
     """An invented planet with seas, mountains and a grid of degrees; joins up where it is wrapped around."""
     width, height = 2 * np.pi * radius, np.pi * radius
     half = pixels(width / 2, height, density)
-    land = noise(half, rng, cell=0.12 * density, octaves=6, gain=0.6)
+    land = noise(half, rng, cell=0.08 * density, octaves=6, gain=0.75)
     land = np.concatenate([land, land[:, ::-1]], axis=1)
     image = ramp(
         0.5 + 0.2 * land,
@@ -337,7 +337,7 @@ def globe(rng: Rng, radius: float, *, density: float = 900) -> Texture:
         cv2.line(image, (round(i * w / 24), 0), (round(i * w / 24), h), (240, 236, 220), 1, cv2.LINE_AA)
     for i in range(1, 12):
         cv2.line(image, (0, round(i * h / 12)), (w, round(i * h / 12)), (240, 236, 220), 1, cv2.LINE_AA)
-    dots(image, rng, 120, (1.0, 3.5), [(160, 30, 30), INK])
+    dots(image, rng, 420, (1.5, 6.0), [(160, 30, 30), INK, PAPER])
     return Texture(image, width, height)
 
 

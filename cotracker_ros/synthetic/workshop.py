@@ -32,7 +32,8 @@ def workshop(seed: int) -> Scene:
     """A furnished room with a driving cart, a parcel on a hoist, a rolling ball and a turning globe.
 
     The choreography takes 10 s and then repeats: the cart drives behind a pillar and comes back, the parcel
-    is lifted from its stool, turned, carried past the table and set down again, the ball rolls across.
+    is lifted from its stool, turned, carried past the table and set down again. The ball rolls across the
+    room in the first 10 s and back in the next.
     """
     rng = np.random.default_rng(seed)
     static = [*_room(rng), *_bookcase(rng), *_table(rng), *_floor_things(rng)]
@@ -227,5 +228,5 @@ def _globe(rng: Rng) -> list[Part]:
 def _ball_path() -> tuple[tuple[float, float, float, float, float, float, float], ...]:
     """Roll along y without slipping: a turn about x by distance / radius."""
     x, z = 2.03, _BALL_RADIUS + 0.012
-    stops = ((0.0, -1.9), (0.6, -1.9), (4.6, 1.35), (5.2, 1.35), (9.2, -1.9), (10.0, -1.9))
-    return tuple((t, x, y, z, -(y + 1.9) / _BALL_RADIUS, 0.0, 0.0) for t, y in stops)
+    stops = ((0.0, -1.6), (9.5, 1.35), (10.0, 1.35), (19.5, -1.6), (20.0, -1.6))
+    return tuple((t, x, y, z, -(y + 1.6) / _BALL_RADIUS, 0.0, 0.0) for t, y in stops)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cotracker_ros.synthetic import Truth, scene_clip
+from cotracker_ros.synthetic import Anchors, Intrinsics, Truth, even_stamps, scene_clip, trace, workshop
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +150,12 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 def test_impossible_clips_are_refused(wrong):
     with pytest.raises(ValueError):
         scene_clip(0, **wrong)
+
+
+def test_cart_of_the_workshop_passes_behind_the_pillar_and_comes_back():
+    sign = Anchors(np.array([1]), np.array([[-0.17, 0.0, 0.17]]), np.array([0]))
+    view = Intrinsics.centred(640, 480, focal=525.0)
+    visible = trace(workshop(0), view, sign, even_stamps(101, 10.0)).visible[:, 0]
+    changes = visible[np.flatnonzero(np.diff(visible, prepend=~visible[0]))].tolist()
+    assert visible[0] and changes.count(False) >= 2 and changes.count(True) >= 3
+    assert 0.05 < (~visible).mean() < 0.6
