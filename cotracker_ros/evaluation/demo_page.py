@@ -53,31 +53,33 @@ def page_of_run(
             f"{width} × {height} px in {summary.seconds:.1f} s, played at {demo.rate:g}× speed "
             f"through the real nodes over DDS."
         ),
-        notices=notices(demo, summary),
+        notices=notices(demo, run, summary),
         rows=rows,
         video="overlay.mp4",
         sections=sections,
     )
 
 
-def notices(demo: DemoRun, summary: RunSummary) -> list[str]:
+def notices(demo: DemoRun, run: RecordedRun, summary: RunSummary) -> list[str]:
     """What must be known before the numbers are read."""
     said = [_KLT_NOTICE] if uses_klt(demo) else []
     if summary.dropped > _MANY_DROPPED * summary.images:
         said.append(
-            f"The tracker answered only {summary.answered} of {summary.images} images: this machine is too "
-            "slow for it or too busy (logs/tracker.log says if something else was wrong), and the accuracy "
-            "suffers from that. Play more slowly (--rate 0.2), or track with less."
+            f"The tracker answered only {summary.answered} of {summary.images} images, and the accuracy "
+            "suffers from that: this machine is too slow for it, or too busy. Play more slowly (--rate 0.2)."
         )
+    tracker = run.diagnostics.get("tracker", {})
+    if int(tracker.get("images dropped, bad", 0)):
+        said.append(f"The tracker could not use some images. {tracker.get('last event', '')}")
     return said
 
 
-def terminal_table(demo: DemoRun, summary: RunSummary) -> str:
+def terminal_table(demo: DemoRun, run: RecordedRun, summary: RunSummary) -> str:
     """The headline numbers, one a line, after what must be known before."""
     rows = [_speed_tiles(summary)]
     if summary.tapvid is not None:
         rows.insert(0, _accuracy_tiles(summary))
-    lines = [textwrap.fill(notice, 100) for notice in notices(demo, summary)]
+    lines = [textwrap.fill(notice, 100) for notice in notices(demo, run, summary)]
     for row in rows:
         lines.append(row.title)
         lines += [f"  {tile.label:<28}{tile.value:>8} {tile.unit}".rstrip() for tile in row.tiles]

@@ -28,13 +28,17 @@ def report_run(demo: DemoRun) -> str:
         The headline numbers as a short table for the terminal.
 
     Raises:
-        ValueError: The tracker never answered, or the truth belongs to other images.
+        ValueError: The tracker answered at most one image, or the truth belongs to other images.
     """
     output = demo.output
     run = read_run(output / "output", output / "arrivals.csv")
-    if not run.tracks:
-        raise ValueError(f"the tracker answered no image; its log is {output / 'logs' / 'tracker.log'}")
     stamps, image_size = _write_overlay(demo.recording, run, output / "overlay.mp4")
+    if len(run.tracks) < min(2, len(stamps)):
+        event = run.diagnostics.get("tracker", {}).get("last event", "").strip() or "it does not say why"
+        log = output / "logs" / "tracker.log"
+        raise ValueError(
+            f"the tracker answered {len(run.tracks)} of {len(stamps)} images: {event.splitlines()[0]} (see {log})"
+        )
     if demo.truth is not None and not np.array_equal(demo.truth.stamps, stamps):
         raise ValueError("the truth belongs to other images than the recording; remove the sample's folder")
     ids = np.array(demo.truth_ids, np.uint32) if demo.truth is not None else all_ids(run)
@@ -45,7 +49,7 @@ def report_run(demo: DemoRun) -> str:
     (output / "plots").mkdir(exist_ok=True)
     figures = _plot(run, followed, summary, stamps, demo, output / "plots")
     write_report(output / "report.html", page_of_run(demo, run, summary, image_size, figures))
-    return terminal_table(demo, summary)
+    return terminal_table(demo, run, summary)
 
 
 def _write_overlay(
