@@ -26,8 +26,8 @@ def find_weights(name: str) -> Path:
     """Turn what a user calls weights into a file.
 
     Args:
-        name: A path, ``default`` (the weights this package ships) or the name of a published checkpoint, which
-            is looked for in torch.hub's cache.
+        name: A path, ``default`` (the weights this package ships) or the name of a published checkpoint,
+            which is looked for in torch.hub's cache.
 
     Raises:
         WeightsError: There is no such file; says how to get it.

@@ -1,8 +1,9 @@
 """4D correlation: the patch around a query compared with the patch around its present position.
 
-The 7x7 lattice has integer offsets, so all its points share one sub-pixel fraction. Whole feature vectors of the
-8x8 pixels around it are gathered, and the bilinear blend is done after the product with the query's patch:
-that is linear, hence the same result, for a fraction of the memory traffic of sampling every lattice point.
+The 7x7 lattice has integer offsets, so all its points share one sub-pixel fraction. Whole feature vectors of
+the 8x8 pixels around it are gathered, and the bilinear blend is done after the product with the query's
+patch: that is linear, hence the same result, for a fraction of the memory traffic of sampling every lattice
+point.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class CorrelationMlp(nn.Module):
         self.fc2 = nn.Linear(config.corr_hidden, config.corr_width)
 
     def forward(self, volume: Tensor) -> Tensor:
+        """Map volumes (…, Q * Q) to embeddings (…, corr_width)."""
         return self.fc2(F.gelu(self.fc1(volume)))
 
 

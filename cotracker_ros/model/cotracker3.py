@@ -1,7 +1,7 @@
 """CoTracker3: joint point tracking by 4D correlation and iterative refinement.
 
-Written from the description in "CoTracker3: Simpler and Better Point Tracking by Pseudo-Labelling Real Videos"
-(Karaev et al., 2024) and the names of the tensors in its checkpoints.
+Written from the description in "CoTracker3: Simpler and Better Point Tracking by Pseudo-Labelling Real
+Videos" (Karaev et al., 2024) and the names of the tensors in its checkpoints.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class CoTracker3(nn.Module):
     It holds weights only. What a stream needs to remember lives in `cotracker_ros.tracking.StreamTracker`.
     """
 
+    time_emb: Tensor
+
     def __init__(self, config: CoTracker3Config | None = None) -> None:
         super().__init__()
         self.config = config or CoTracker3Config()
@@ -83,7 +85,7 @@ class CoTracker3(nn.Module):
             device: Where the weights go.
 
         Raises:
-            WeightsError: The file is missing or unreadable, or a tensor is missing, extra or of a wrong shape.
+            WeightsError: The file cannot be read, or a tensor is missing, extra or of a wrong shape.
         """
         config, tensors = checkpoints.read(Path(path))
         model = cls(config)
@@ -113,7 +115,8 @@ class CoTracker3(nn.Module):
             raise ValueError(
                 f"frames are {width}x{height} px; give at least {self.config.smallest_side} a side"
             )
-        features = self.fnet(2 * (frames.to(self.dtype) / 255) - 1)
+        frames = 2 * (frames.to(self.position_dtype) / 255) - 1
+        features = self.fnet(frames.to(self.dtype))
         return feature_pyramid(normalise_features(features), self.config.corr_levels)
 
     def support(self, pyramid: list[Tensor], frames: Tensor, xy: Tensor) -> list[Tensor]:
@@ -243,7 +246,7 @@ def new_estimates(xy: Tensor, length: int) -> Estimates:
 def advance(estimates: Estimates, shift: int, last: int) -> Estimates:
     """Move a window on by ``shift`` frames; frames after the new index ``last`` repeat its values."""
     length = estimates.xy.shape[1]
-    index = (torch.arange(length, device=estimates.xy.device).clamp(max=last) + shift).clamp(max=length - 1)
+    index = (torch.arange(length, device=estimates.xy.device).clamp(max=last) + shift).clamp(0, length - 1)
     return Estimates(*(part[:, index] for part in estimates))
 
 

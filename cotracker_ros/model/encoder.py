@@ -22,6 +22,7 @@ class ResidualBlock(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(width_in, width_out, 1, stride))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (F, C, H, W) to (F, C', H / stride, W / stride)."""
         y = F.relu(F.instance_norm(self.conv1(x)))
         y = F.relu(F.instance_norm(self.conv2(y)))  # ReLU before the sum as well as after it
         skip = x if self.downsample is None else F.instance_norm(self.downsample(x))
@@ -64,8 +65,9 @@ class Encoder(nn.Module):
 
 def normalise_features(features: Tensor) -> Tensor:
     """Scale the features (F, C, H, W) of every pixel to length one."""
-    squares = features.square().sum(1, keepdim=True)
-    return features * squares.clamp_min(1e-12).rsqrt()
+    exact = features.to(torch.promote_types(features.dtype, torch.float32))
+    squares = exact.square().sum(1, keepdim=True)
+    return features * squares.clamp_min(1e-12).rsqrt().to(features.dtype)
 
 
 def feature_pyramid(features: Tensor, levels: int) -> list[Tensor]:

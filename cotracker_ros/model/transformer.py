@@ -25,6 +25,7 @@ class Attention(nn.Module):
         self.to_out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """Attend from x (B, L, width) to a context (B, M, width)."""
         q = self.to_q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, L, D)
         k, v = self.to_kv(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         y = F.scaled_dot_product_attention(q, k, v)
@@ -40,6 +41,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (…, width) to itself."""
         return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
 
 
@@ -52,6 +54,7 @@ class SelfBlock(nn.Module):
         self.mlp = Mlp(config.hidden, int(config.hidden * config.mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Update tokens (B, L, hidden)."""
         y = _norm(x)
         x = x + self.attn(y, y)
         return x + self.mlp(_norm(x))
@@ -67,6 +70,7 @@ class CrossBlock(nn.Module):
         self.mlp = Mlp(config.hidden, int(config.hidden * config.mlp_ratio))
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """Update tokens (B, L, hidden) from a context (B, M, hidden)."""
         x = x + self.cross_attn(_norm(x), self.norm_context(context))
         return x + self.mlp(_norm(x))
 

@@ -102,7 +102,8 @@ class SessionConfig:
         seed_count: About how many of them.
         budget: Keep about so many tracks by planting corners where a region runs empty; 0 plants none.
         replenish_every: Images between two looks for empty regions.
-        retire_after: Remove tracks that were not visible or outside the image for so many frames; 0 keeps them.
+        retire_after: Remove tracks that were not visible or outside the image for so many images; 0 keeps
+            them all.
         jump_back: A stamp that falls behind the newest one by more than this starts a new epoch, s; a smaller
             step back is an image out of order and dropped.
     """

@@ -126,7 +126,7 @@ def _spacing(area: float, spacing: float, count: int) -> float:
     return spacing if spacing > 0 else max(float(np.sqrt(area / count)), 1e-3)
 
 
-def _axis(low: float, high: float, spacing: float) -> NDArray[np.float64]:
+def _axis(low: float, high: float, spacing: float) -> NDArray[np.floating]:
     """Positions on one axis, centred, with half a spacing left free at either end."""
     count = max(1, round((high - low) / spacing))
     return (low + high) / 2 + spacing * (np.arange(count) - (count - 1) / 2)

@@ -19,8 +19,10 @@ def _empty(dtype: type, *shape: int) -> NDArray:
 class TrackTable:
     """One row per track, in the order in which they were asked for.
 
+    Support points, which only some trackers have, are rows with the id 0; no answer holds them.
+
     Attributes:
-        ids: (N,) uint32; rise and are never used again.
+        ids: (N,) uint32, rise and are never used again.
         query_frame: (N,) int64, image of the query, counted from the start of the epoch.
         query_xy: (N, 2) float64, px of the original image.
         rgb: (N, 3) uint8, colour of the point in its query image.
@@ -100,7 +102,7 @@ class TrackTable:
         Rows whose query comes after the image are left out. A first answer (not ``revised``) also counts
         for how long each track has been unseen or outside.
         """
-        rows = np.flatnonzero(self.query_frame <= estimate.frame)
+        rows = np.flatnonzero((self.query_frame <= estimate.frame) & (self.ids > 0))
         xy = estimate.xy[rows]
         limit = np.array([image_size[0] - 1, image_size[1] - 1])
         inside = ((xy >= 0) & (xy <= limit)).all(1)
@@ -177,7 +179,8 @@ def check_queries(
         if len(out):
             x, y = points[out[0]]
             raise ValueError(
-                f"point {out[0]} at ({x:.1f}, {y:.1f}) lies outside the image of {image_size[0]}x{image_size[1]} px"
+                f"point {out[0]} at ({x:.1f}, {y:.1f}) lies outside the image of "
+                f"{image_size[0]}x{image_size[1]} px"
             )
     if len(points) > room:
         raise ValueError(

@@ -1,0 +1,62 @@
+"""Making trackers from what a user names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cotracker_ros.tracking.base import PointTracker
+from cotracker_ros.tracking.config import KltConfig, TrackerConfig
+from cotracker_ros.tracking.klt import KltTracker
+
+if TYPE_CHECKING:
+    from cotracker_ros.model import CoTracker3
+
+BACKENDS = ("auto", "network", "klt")
+
+
+def create_tracker(
+    backend: str = "auto",
+    *,
+    weights: str = "",
+    device: str = "auto",
+    precision: str = "fp32",
+    compile: bool = False,
+    config: TrackerConfig | None = None,
+    klt: KltConfig | None = None,
+    model: CoTracker3 | None = None,
+) -> PointTracker:
+    """Make a tracker.
+
+    Args:
+        backend: ``network``; ``klt``; or ``auto``: a network where weights are named, else KLT.
+        weights: See `network.load_model`; may be empty when ``model`` is given or KLT is meant.
+        device: See `network.pick_device`.
+        precision: See `network.load_model`.
+        compile: Compile the network with `torch.compile`: faster in the long run, slow at the start.
+        config: Settings of the tracker.
+        klt: Settings of KLT.
+        model: A network to share, instead of loading weights.
+
+    Raises:
+        WeightsError: The weights are missing or cannot be read.
+        ValueError: A setting is wrong or missing, or the device is absent.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend is '{backend}'; give one of {', '.join(BACKENDS)}")
+    if backend == "klt" or (backend == "auto" and not weights and model is None):
+        return KltTracker(config, klt)
+    # Whoever tracks with KLT alone need not wait for torch.
+    import torch
+
+    from cotracker_ros.tracking.network import load_model
+    from cotracker_ros.tracking.stream import StreamTracker
+
+    if model is None:
+        if not weights:
+            raise ValueError("backend 'network' needs weights; name a checkpoint, or use backend 'klt'")
+        model = load_model(weights, device=device, precision=precision)
+    if not compile:
+        return StreamTracker(model, config)
+    return StreamTracker(
+        model, config, encode=torch.compile(model.encode), update=torch.compile(model.update)
+    )

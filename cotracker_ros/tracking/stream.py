@@ -1,0 +1,382 @@
+"""The online network tracker: one mechanism, a feature window and warm-started estimates.
+
+Each image is encoded once, into a ring of the window's length. Every ``update_every`` images the window moves
+on: tracks that were in the last update go on from their estimates, new ones start from their query, and the
+network refines all of them together. With ``update_every`` at half the window this is the published online
+protocol, number for number; at 1 every image is answered, from the first one on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cotracker_ros.model import CoTracker3, Estimates, grid
+from cotracker_ros.model.cotracker3 import add_update, advance, new_estimates, select
+from cotracker_ros.tracking.base import PointTracker
+from cotracker_ros.tracking.config import TrackerConfig
+from cotracker_ros.tracking.state import StreamState
+from cotracker_ros.tracking.table import Estimate, TrackTable
+from cotracker_ros.tracking.types import Tracks
+
+# Side of the square that local support points are spread over, px of the network's input.
+LOCAL_SUPPORT_SIZE = 50.0
+
+
+class StreamTracker(PointTracker):
+    """Tracks points with an online `CoTracker3`, whose weights any number of trackers may share.
+
+    Attributes:
+        state: Everything that is remembered of the stream; may be saved, and replaced by a saved one.
+    """
+
+    def __init__(
+        self,
+        model: CoTracker3,
+        config: TrackerConfig | None = None,
+        *,
+        encode: Callable[[Tensor], list[Tensor]] | None = None,
+        update: Callable[[Estimates, Tensor], Tensor] | None = None,
+    ) -> None:
+        """Make a tracker.
+
+        Args:
+            model: An online network, in evaluation mode.
+            config: Settings.
+            encode: A compiled `CoTracker3.encode`.
+            update: A compiled `CoTracker3.update`.
+
+        Raises:
+            ValueError: The network is an offline one, or the settings do not fit its window.
+        """
+        super().__init__(config or TrackerConfig())
+        if model.config.offline:
+            raise ValueError("an offline network cannot follow a stream; use track_video or online weights")
+        half = model.config.window // 2
+        if self.config.update_every > half:
+            raise ValueError(
+                f"update_every is {self.config.update_every}; this network's window allows 1 to {half}"
+            )
+        self.model = model
+        self.state = StreamState()
+        self._encode = encode or model.encode
+        self._update = update or model.update
+
+    @property
+    def table(self) -> TrackTable:
+        """The list of tracks and support points."""
+        return self.state.table
+
+    @property
+    def frames(self) -> int:
+        """Images received in this epoch."""
+        return self.state.frames
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Width and height of this epoch's images, px; None before the first."""
+        return self.state.image_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self.model.time_emb.device
+
+    @torch.no_grad()
+    def track(self, image: NDArray[np.uint8], stamp: int = 0) -> list[Tracks]:
+        """See `PointTracker.track`."""
+        state = self.state
+        if state.finished:
+            raise ValueError("the stream is finished; reset it first")
+        self._check_image(image)
+        if state.image_size is None:
+            state.image_size = (image.shape[1], image.shape[0])
+            self._plant_grid()
+            for row in np.flatnonzero(self.table.ids > 0).tolist():
+                self._plant_local(row)
+        elif self.config.support_refresh and state.frames % self.config.support_refresh == 0:
+            self._plant_grid()
+        self._remember(image)
+        state.table.sample_colours(image, state.frames)
+        state.stamps[state.frames] = stamp
+        state.frames += 1
+        if state.frames < self._next_update():
+            return []
+        return self._advance(max(state.start, state.frames - self.model.config.window))
+
+    @torch.no_grad()
+    def finish(self) -> list[Tracks]:
+        """See `PointTracker.finish`."""
+        state = self.state
+        waiting = state.frames > state.answered and not state.finished
+        state.finished = True
+        if not waiting:
+            return []
+        # The published protocol moves on by a whole step even for a few images, and repeats the last one.
+        full = state.frames > state.start + self.model.config.window
+        return self._advance(state.start + self.config.update_every if full else state.start)
+
+    def reset(self) -> None:
+        """See `PointTracker.reset`."""
+        table = self.state.table
+        table.clear()
+        self.state = StreamState(table=table)
+        self._latest = None
+
+    def fork(self) -> StreamTracker:
+        """See `PointTracker.fork`; the network is shared."""
+        return StreamTracker(self.model, self.config, encode=self._encode, update=self._update)
+
+    def window_estimates(self) -> tuple[int, NDArray, NDArray, NDArray]:
+        """Return what the last update said about the images of its window, for all tracks.
+
+        Returns:
+            The number of the window's first image; positions (N, F, 2), px of the original image; visibility
+            and confidence (N, F), probabilities. F counts the images answered so far in the window. Images
+            before a track's query are included, though they mean little.
+        """
+        state = self.state
+        assert state.estimates is not None  # there has been an update
+        rows = torch.from_numpy(np.flatnonzero(state.table.ids > 0)).to(self.device)
+        count = state.answered - state.start
+        xy, visibility, confidence = (part[rows, :count] for part in state.estimates)
+        xy = xy * (self._image_per_input() * self.model.config.stride)
+        parts = [part.cpu().numpy() for part in (xy, visibility.sigmoid(), confidence.sigmoid())]
+        return state.start, parts[0], parts[1], parts[2]
+
+    def _next_update(self) -> int:
+        """Number of received images that the next update waits for."""
+        half = self.model.config.window // 2
+        if self.config.update_every == half and not self.state.answered:
+            return self.model.config.window  # the published protocol fills its first window
+        return self.state.answered + self.config.update_every
+
+    def _oldest_frame(self) -> int:
+        return max(self._next_update() - self.model.config.window, 0)
+
+    # Images
+
+    def _input_size(self) -> tuple[int, int]:
+        """Height and width of the network's input, px, multiples of its stride."""
+        assert self.state.image_size is not None
+        width = self.config.input_width or self.state.image_size[0]
+        height = self.config.input_height or self.state.image_size[1]
+        stride, least = self.model.config.stride, self.model.config.smallest_side
+        return max(least, round(height / stride) * stride), max(least, round(width / stride) * stride)
+
+    def _image_per_input(self) -> Tensor:
+        """(2,) px of the image per px of the network's input, between the centres of the outermost pixels."""
+        assert self.state.image_size is not None
+        height, width = self._input_size()
+        image = torch.tensor(self.state.image_size, dtype=self.model.position_dtype) - 1
+        return (image / (torch.tensor([width, height]) - 1)).to(self.device)
+
+    def _remember(self, image: NDArray[np.uint8]) -> None:
+        """Encode an image into its slot of the ring."""
+        frame = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+        frame = frame.permute(2, 0, 1)[None].to(self.model.position_dtype)
+        size = self._input_size()
+        if frame.shape[-2:] != size:
+            frame = F.interpolate(frame, size, mode="bilinear", align_corners=True)
+        levels = self._encode(frame)
+        if not self.state.pyramid:
+            window = self.model.config.window
+            self.state.pyramid = [level.new_zeros(window, *level.shape[1:]) for level in levels]
+        for ring, level in zip(self.state.pyramid, levels, strict=True):
+            ring[self.state.frames % len(ring)] = level[0]
+
+    # Queries
+
+    def _append(
+        self,
+        xy: NDArray[np.float64],
+        labels: Sequence[str],
+        frame: int,
+        ids: NDArray[np.uint32] | None,
+    ) -> NDArray[np.uint32]:
+        ids = self.table.append(xy, labels, frame, ids)
+        self._append_rows(np.zeros(len(xy), np.int64))
+        if self.image_size is not None:
+            for row in range(len(self.table) - len(xy), len(self.table)):
+                self._plant_local(row)
+        return ids
+
+    def _append_support(self, xy: NDArray[np.float64], frame: int, owner: int) -> None:
+        self.table.append(xy, [""] * len(xy), frame, np.zeros(len(xy), np.uint32))
+        self._append_rows(np.full(len(xy), owner))
+
+    def _append_rows(self, owner: NDArray[np.int64]) -> None:
+        """Make room for new rows; an update fills them when their query's image is there."""
+        state, config, count = self.state, self.model.config, len(owner)
+        weight = self.model.corr_mlp.fc1.weight
+        state.owner = np.concatenate([state.owner, owner])
+        state.started = np.concatenate([state.started, np.zeros(count, bool)])
+        blank = weight.new_zeros(count, config.patch, config.feature_width)
+        state.support = [torch.cat([level, blank]) for level in state.support] or [
+            blank.clone() for _ in range(config.corr_levels)
+        ]
+        start = new_estimates(
+            torch.zeros(count, 2, device=self.device, dtype=self.model.position_dtype), config.window
+        )
+        joined = zip(state.estimates or start, start, strict=True)
+        state.estimates = Estimates(*(torch.cat([a, b]) for a, b in joined)) if state.estimates else start
+        if self._reuses_correlations():
+            width = config.corr_levels * config.corr_width
+            blank = weight.new_zeros(count, config.window, width)
+            state.embedding = blank if state.embedding is None else torch.cat([state.embedding, blank])
+
+    def _plant_grid(self) -> None:
+        """Plant the support grid in the image that comes next, instead of an older one."""
+        if not self.config.support_grid:
+            return
+        self._keep((self.table.ids > 0) | (self.state.owner > 0))
+        height, width = self._input_size()
+        points = grid(self.config.support_grid, (height, width)).double() * self._image_per_input().cpu()
+        self._append_support(points.numpy(), self.state.frames, 0)
+
+    def _plant_local(self, row: int) -> None:
+        """Plant support points around the query of a row; they live as long as it does."""
+        if not self.config.local_support:
+            return
+        side = LOCAL_SUPPORT_SIZE
+        around = grid(self.config.local_support, (side, side)).double() - side / 2
+        points = self.table.query_xy[row] + (around * self._image_per_input().cpu()).numpy()
+        self._append_support(points, int(self.table.query_frame[row]), int(self.table.ids[row]))
+
+    def _keep(self, rows: NDArray[np.bool_]) -> None:
+        state = self.state
+        gone = state.table.ids[~rows]
+        rows = rows & ~np.isin(state.owner, gone[gone > 0])
+        state.table.keep(rows)
+        state.owner, state.started = state.owner[rows], state.started[rows]
+        index = torch.from_numpy(np.flatnonzero(rows)).to(self.device)
+        state.support = [level[index] for level in state.support]
+        if state.estimates is not None:
+            state.estimates = Estimates(*(part[index] for part in state.estimates))
+        if state.embedding is not None:
+            state.embedding = state.embedding[index]
+
+    # Updates
+
+    def _reuses_correlations(self) -> bool:
+        return 0 <= self.config.revise < self.model.config.window - self.config.update_every
+
+    def _advance(self, start: int) -> list[Tracks]:
+        """Move the window to begin with image ``start`` and refine all rows in it."""
+        state = self.state
+        first_new, shift = state.answered, start - state.start
+        rows = self._rows_in_update()
+        if state.estimates is not None and len(rows):
+            self._refine(rows, shift, first_new - start)
+        state.start, state.answered = start, state.frames
+        state.stamps = {frame: stamp for frame, stamp in state.stamps.items() if frame >= start}
+        revise = first_new - start if self.config.revise < 0 else min(self.config.revise, first_new - start)
+        return self._answer(self._estimates(first_new - revise, first_new))
+
+    def _rows_in_update(self) -> NDArray[np.int64]:
+        """Rows that take part: the published protocol also has the queries of images still to come."""
+        if self.config.update_every == self.model.config.window // 2:
+            return np.arange(len(self.state))
+        return np.flatnonzero(self.table.query_frame < self.state.frames)
+
+    def _refine(self, rows: NDArray[np.int64], shift: int, first_new: int) -> None:
+        """Refine rows in the window moved by ``shift``, whose images from index ``first_new`` on are new."""
+        state, config, device = self.state, self.model.config, self.device
+        window = config.window
+        everything = len(rows) == len(state)
+        index = torch.from_numpy(rows).to(device)
+        query_xy = torch.from_numpy(self.table.query_xy[rows]).to(device, self.model.position_dtype)
+        query_xy = query_xy / (self._image_per_input() * config.stride)
+        frames = torch.arange(window, device=device) + state.start + shift
+        slots = frames.clamp(max=state.frames - 1) % window
+        begun = self.table.query_frame[rows] < state.frames
+        fresh = begun & ~state.started[rows]
+        self._sample_support(rows[fresh], query_xy[torch.from_numpy(fresh).to(device)])
+
+        assert state.estimates is not None
+        before = state.estimates if everything else Estimates(*(part[index] for part in state.estimates))
+        carried = torch.from_numpy(state.started[rows]).to(device)
+        moved = self._start_new_frames(advance(before, shift, first_new - 1), first_new)
+        estimates = select(carried, moved, new_estimates(query_xy, window))
+        support = state.support if everything else [level[index] for level in state.support]
+
+        embedding, past = None, 0
+        if state.embedding is not None:
+            embedding = state.embedding[index].roll(-shift, 1)
+            past = max(first_new - self.config.revise, 0)
+        for _ in range(self.config.iterations):
+            embedding = self._correlate(slots, support, estimates.xy, carried, embedding, past)
+            delta = self._update(estimates, embedding)
+            if past:
+                delta[carried, :past] = 0
+            estimates = add_update(estimates, delta)
+
+        state.estimates = estimates if everything else _put(state.estimates, index, estimates)
+        if state.embedding is not None and embedding is not None:
+            state.embedding[index] = embedding
+        state.started[rows[begun]] = True
+
+    def _sample_support(self, rows: NDArray[np.int64], xy: Tensor) -> None:
+        """Sample the query patches of rows whose query image has come, at xy (n, 2) feature px."""
+        if not len(rows):
+            return
+        window = self.model.config.window
+        slots = torch.from_numpy(self.table.query_frame[rows] % window).to(self.device)
+        index = torch.from_numpy(rows).to(self.device)
+        for level, part in zip(
+            self.state.support, self.model.support(self.state.pyramid, slots, xy), strict=True
+        ):
+            level[index] = part
+
+    def _start_new_frames(self, estimates: Estimates, first_new: int) -> Estimates:
+        """Move the start of new frames on by a share of the last velocity."""
+        if not self.config.extrapolate or first_new < 2:
+            return estimates
+        velocity = estimates.xy[:, first_new - 1] - estimates.xy[:, first_new - 2]
+        steps = torch.arange(1, estimates.xy.shape[1] - first_new + 1, device=self.device)
+        ahead = self.config.extrapolate * velocity[:, None] * steps[:, None]
+        xy = torch.cat([estimates.xy[:, :first_new], estimates.xy[:, first_new:] + ahead], 1)
+        return estimates._replace(xy=xy)
+
+    def _correlate(
+        self,
+        slots: Tensor,
+        support: list[Tensor],
+        xy: Tensor,
+        carried: Tensor,
+        embedding: Tensor | None,
+        past: int,
+    ) -> Tensor:
+        """Embed what the rows see; carried rows keep their cached embeddings of the first ``past`` frames."""
+        if embedding is None or not past:
+            return self.model.correlate(self.state.pyramid, slots, support, xy)
+        for rows, first in ((carried, past), (~carried, 0)):
+            if rows.any():
+                part = [level[rows] for level in support]
+                seen = self.model.correlate(self.state.pyramid, slots[first:], part, xy[rows, first:])
+                embedding[rows, first:] = seen
+        return embedding
+
+    def _estimates(self, first: int, first_new: int) -> list[Estimate]:
+        """What there is to say about the images from ``first`` on; those before ``first_new`` are revised."""
+        state = self.state
+        newest = state.stamps[state.frames - 1]
+        estimates = state.estimates or new_estimates(torch.zeros(0, 2), self.model.config.window)
+        columns = slice(first - state.start, state.frames - state.start)
+        xy, visibility, confidence = (part[:, columns].transpose(0, 1) for part in estimates)
+        xy = xy * (self._image_per_input() * self.model.config.stride)
+        parts = [part.cpu().numpy() for part in (xy, visibility.sigmoid(), confidence.sigmoid())]
+        return [
+            Estimate(frame, state.stamps[frame], newest, frame < first_new, *numbers)
+            for frame, *numbers in zip(range(first, state.frames), *parts, strict=True)
+        ]
+
+
+def _put(whole: Estimates, index: Tensor, part: Estimates) -> Estimates:
+    """Replace some rows."""
+    return Estimates(*(a.index_copy(0, index, b) for a, b in zip(whole, part, strict=True)))

@@ -1,0 +1,159 @@
+"""Whole clips: frames and queries in, dense arrays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import ArrayLike, NDArray
+
+from cotracker_ros.model import CoTracker3, grid
+from cotracker_ros.tracking.base import PointTracker
+from cotracker_ros.tracking.config import TrackerConfig
+from cotracker_ros.tracking.factory import create_tracker
+from cotracker_ros.tracking.network import load_model, wants_offline
+from cotracker_ros.tracking.stream import StreamTracker
+
+
+@dataclass(frozen=True, eq=False)
+class TrackResult:
+    """Tracks of a clip of T frames.
+
+    Attributes:
+        xy: (T, N, 2) positions, px; pixel (0, 0) is the centre of the first pixel.
+        visibility: (T, N) probability that the point is not occluded.
+        confidence: (T, N) probability that the position error is small.
+        visible: (T, N) bool, the decision. Online trackers see nothing before a query's frame: there it is
+            False, and the other numbers mean little.
+    """
+
+    xy: NDArray[np.floating]
+    visibility: NDArray[np.floating]
+    confidence: NDArray[np.floating]
+    visible: NDArray[np.bool_]
+
+
+def track_video(
+    frames: NDArray[np.uint8],
+    queries: ArrayLike,
+    *,
+    tracker: str | PointTracker | CoTracker3,
+    config: TrackerConfig | None = None,
+) -> TrackResult:
+    """Track queries through a whole clip.
+
+    Args:
+        frames: (T, H, W, 3) uint8, RGB.
+        queries: (N, 3) as (t, x, y): frame, and position in px.
+        tracker: ``"klt"``, ``"default"``, the name or path of a checkpoint, a tracker (its settings are used,
+            its state is left alone) or a network. Offline networks track both ways in time; all others only
+            forward from each query.
+        config: Settings, where ``tracker`` is no tracker that has its own.
+
+    Returns:
+        The tracks, in the order of the queries.
+
+    Raises:
+        ValueError: A shape is wrong, or a query lies outside the clip.
+    """
+    points = _check(frames, queries)
+    config = config or TrackerConfig(max_tracks=max(1, len(points)))
+    if isinstance(tracker, str) and tracker != "klt" and wants_offline(tracker):
+        tracker = load_model(tracker)
+    if isinstance(tracker, CoTracker3):
+        if tracker.config.offline:
+            return _offline(frames, points, tracker, config)
+        tracker = StreamTracker(tracker, config)
+    elif isinstance(tracker, str):
+        backend = "klt" if tracker == "klt" else "network"
+        tracker = create_tracker(backend, weights="" if tracker == "klt" else tracker, config=config)
+    else:
+        tracker = tracker.fork()
+    return _forward(frames, points, tracker)
+
+
+def _forward(frames: NDArray[np.uint8], points: NDArray[np.float64], tracker: PointTracker) -> TrackResult:
+    shape = (len(frames), len(points))
+    dtype = (
+        np.float64
+        if isinstance(tracker, StreamTracker) and tracker.model.dtype is torch.float64
+        else np.float32
+    )
+    xy = np.broadcast_to(points[:, 1:], (*shape, 2)).astype(dtype)
+    visibility, confidence = np.zeros(shape, dtype), np.zeros(shape, dtype)
+    visible = np.zeros(shape, bool)
+    # Queries in order of time, or the published protocol could not have those of later frames in its batch.
+    column: dict[int, int] = {}
+    for frame in np.unique(points[:, 0].astype(int)):
+        chosen = np.flatnonzero(points[:, 0].astype(int) == frame)
+        column |= dict(
+            zip(tracker.add_points(points[chosen, 1:], frame=int(frame)).tolist(), chosen, strict=True)
+        )
+    for index in range(len(frames) + 1):
+        answers = tracker.track(frames[index]) if index < len(frames) else tracker.finish()
+        for answer in answers:
+            columns = [column[identity] for identity in answer.ids.tolist()]
+            xy[answer.frame, columns] = answer.xy
+            visibility[answer.frame, columns] = answer.visibility
+            confidence[answer.frame, columns] = answer.confidence
+            visible[answer.frame, columns] = answer.visible
+        if answers and isinstance(tracker, StreamTracker):
+            # The same numbers before rounding, and those of frames before the query.
+            start, *numbers = tracker.window_estimates()
+            columns = [column[identity] for identity in tracker.ids.tolist()]
+            for whole, part in zip((xy, visibility, confidence), numbers, strict=True):
+                whole[start : start + part.shape[1], columns] = part.swapaxes(0, 1)
+    return TrackResult(xy, visibility, confidence, visible)
+
+
+@torch.no_grad()
+def _offline(
+    frames: NDArray[np.uint8], points: NDArray[np.float64], model: CoTracker3, config: TrackerConfig
+) -> TrackResult:
+    stride, device, dtype = model.config.stride, model.time_emb.device, model.position_dtype
+    height, width = frames.shape[1:3]
+    size = (
+        max(model.config.smallest_side, round((config.input_height or height) / stride) * stride),
+        max(model.config.smallest_side, round((config.input_width or width) / stride) * stride),
+    )
+    video = torch.stack([_resized(frame, size, device, dtype) for frame in frames])
+    scale = (torch.tensor([width, height], dtype=dtype) - 1) / (torch.tensor([size[1], size[0]]) - 1)
+    queries = torch.from_numpy(points).to(dtype)
+    queries[:, 1:] /= scale
+    if config.support_grid:
+        support = grid(config.support_grid, size).to(dtype)
+        queries = torch.cat([queries, F.pad(support, (1, 0))])
+    prediction = model(video[None], queries[None].to(device), config.iterations)
+    xy, visibility, confidence = (part[0, :, : len(points)].cpu() for part in prediction)
+    seen = visibility * confidence > config.visible_threshold
+    xy = xy * scale
+    inside = ((xy >= 0) & (xy <= torch.tensor([width - 1, height - 1]))).all(-1)
+    return TrackResult(xy.numpy(), visibility.numpy(), confidence.numpy(), (seen & inside).numpy())
+
+
+def _resized(
+    frame: NDArray[np.uint8], size: tuple[int, int], device: torch.device, dtype: torch.dtype
+) -> torch.Tensor:
+    image = torch.from_numpy(np.ascontiguousarray(frame)).to(device).permute(2, 0, 1)[None].to(dtype)
+    return F.interpolate(image, size, mode="bilinear", align_corners=True)[0]
+
+
+def _check(frames: NDArray[np.uint8], queries: ArrayLike) -> NDArray[np.float64]:
+    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not len(frames):
+        raise ValueError(f"the frames are {frames.dtype} {frames.shape}; give (T, H, W, 3) uint8 RGB")
+    points = (
+        np.asarray(queries, np.float64).reshape(-1, 3)
+        if np.size(queries) == 0
+        else np.asarray(queries, np.float64)
+    )
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError(f"the queries have the shape {points.shape}; give (N, 3) as t, x, y")
+    bad = ~np.isfinite(points).all(1) | (points[:, 0] < 0) | (points[:, 0] >= len(frames))
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"query {row} is {tuple(points[row].tolist())}; the clip has frames 0 to {len(frames) - 1}"
+        )
+    return points
