@@ -29,8 +29,10 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
+from cotracker_ros.evaluation.demo_page import uses_klt
 from cotracker_ros.evaluation.demo_report import report_run
 from cotracker_ros.evaluation.demo_run import DemoRun
+from cotracker_ros.evaluation.network import private_network
 from cotracker_ros.evaluation.processes import DemoError, Processes
 from cotracker_ros.evaluation.summary import TrueTracks
 from cotracker_ros.recordings import ImageEvent, Recording, TransformEvent, open_recording
@@ -58,7 +60,7 @@ class DemoConfig:
     backend: str = "auto"
     weights: str = ""
     rate: float = 1.0
-    corners: int = 250
+    corners: int = 100
 
     def __post_init__(self) -> None:
         if self.input is not None and not self.input.exists():
@@ -96,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", default="auto", choices=("auto", "network", "klt"), help="what tracks")
     parser.add_argument("--weights", default="", help="weights of the network: a path or a name")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of the player")
-    parser.add_argument("--corners", type=int, default=250, help="corners followed beside the scored points")
+    parser.add_argument("--corners", type=int, default=100, help="corners followed beside the scored points")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -188,9 +190,12 @@ def _node_parameters(config: DemoConfig, source: _Source) -> dict[str, dict[str,
         "backend": config.backend,
         "weights": config.weights,
         "update_every": 1,
+        "queue_size": 8,  # rides out what else the machine does; being late shows in the latency
         "seed": "corners" if config.corners else "none",
         "seed_count": max(config.corners, 1),
         "budget": config.corners + (source.truth.xy.shape[1] if source.truth else 0),
+        # What KLT has lost it never finds again: new corners take the place.
+        "retire_after": 20 if uses_klt(config.backend, config.weights) else 0,
         "qos_overrides": _reliable("/image"),
     }
     player = {"path": str(source.path.resolve()), "rate": config.rate, "start_paused": True}
@@ -235,7 +240,7 @@ def _play_and_record(config: DemoConfig, source: _Source, parameters: dict[str, 
         )
     )
     plan = output / "logs" / "plan.json"
-    with Processes(output / "logs", _network()) as processes:
+    with Processes(output / "logs", private_network()) as processes:
         plan.write_text(json.dumps(_plan(output, source, list(parameters))))
         for name in parameters:
             command = [sys.executable, "-m", f"cotracker_ros.nodes.{name}_node", "--ros-args"]
@@ -247,22 +252,6 @@ def _play_and_record(config: DemoConfig, source: _Source, parameters: dict[str, 
             "recorder", [sys.executable, "-m", "cotracker_ros.nodes.recorder", str(plan)], read=True
         )
         return _follow(recorder, processes, list(parameters), source.recording.summary.images)
-
-
-def _network() -> dict[str, str]:
-    """A domain of this run's own, on this machine only: no robot nearby may take part."""
-    distro = os.environ.get("ROS_DISTRO")
-    profile = (
-        "FASTRTPS_DEFAULT_PROFILES_FILE" if distro in ("humble", "jazzy") else "FASTDDS_DEFAULT_PROFILES_FILE"
-    )
-    discovery = (
-        {"ROS_LOCALHOST_ONLY": "1"} if distro == "humble" else {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    )
-    return {
-        "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
-        profile: str(Path(__file__).with_name("fastdds.xml").resolve()),
-        **discovery,
-    }
 
 
 def _plan(output: Path, source: _Source, nodes: list[str]) -> dict[str, Any]:

@@ -62,15 +62,16 @@ def page_of_run(
 
 def notices(demo: DemoRun, run: RecordedRun, summary: RunSummary) -> list[str]:
     """What must be known before the numbers are read."""
-    said = [_KLT_NOTICE] if uses_klt(demo) else []
+    tracker = demo.parameters["tracker"]
+    said = [_KLT_NOTICE] if uses_klt(tracker["backend"], tracker["weights"]) else []
     if summary.dropped > _MANY_DROPPED * summary.images:
         said.append(
             f"The tracker answered only {summary.answered} of {summary.images} images, and the accuracy "
             "suffers from that: this machine is too slow for it, or too busy. Play more slowly (--rate 0.2)."
         )
-    tracker = run.diagnostics.get("tracker", {})
-    if int(tracker.get("images dropped, bad", 0)):
-        said.append(f"The tracker could not use some images. {tracker.get('last event', '')}")
+    diagnosed = run.diagnostics.get("tracker", {})
+    if int(diagnosed.get("images dropped, bad", 0)):
+        said.append(f"The tracker could not use some images. {diagnosed.get('last event', '')}")
     return said
 
 
@@ -86,10 +87,9 @@ def terminal_table(demo: DemoRun, run: RecordedRun, summary: RunSummary) -> str:
     return "\n".join(lines)
 
 
-def uses_klt(demo: DemoRun) -> bool:
-    """Whether KLT tracked: asked for, or chosen because there are no weights."""
-    tracker = demo.parameters["tracker"]
-    return tracker["backend"] == "klt" or (tracker["backend"] == "auto" and not tracker["weights"])
+def uses_klt(backend: str, weights: str) -> bool:
+    """Whether KLT tracks: asked for, or chosen because there are no weights."""
+    return backend == "klt" or (backend == "auto" and not weights)
 
 
 def number(value: float, digits: int = 1) -> str:

@@ -37,7 +37,8 @@ def report_run(demo: DemoRun) -> str:
         event = run.diagnostics.get("tracker", {}).get("last event", "").strip() or "it does not say why"
         log = output / "logs" / "tracker.log"
         raise ValueError(
-            f"the tracker answered {len(run.tracks)} of {len(stamps)} images: {event.splitlines()[0]} (see {log})"
+            f"the tracker answered {len(run.tracks)} of {len(stamps)} images: "
+            f"{event.splitlines()[0]} (see {log})"
         )
     if demo.truth is not None and not np.array_equal(demo.truth.stamps, stamps):
         raise ValueError("the truth belongs to other images than the recording; remove the sample's folder")
