@@ -27,11 +27,13 @@ setup(
     ],
     package_dir={"cotracker_ros.definitions": "msg", "cotracker_ros.config": "config"},
     package_data={
-        "cotracker_ros": ["weights/*.safetensors", "weights/*.md"],
+        "cotracker_ros": ["**/*.safetensors", "**/*.md", "**/*.html"],
         "cotracker_ros.definitions": ["*.msg"],
         "cotracker_ros.config": ["*.yaml"],
     },
     install_requires=[
+        "av>=12",
+        "Jinja2>=3.0",
         "matplotlib>=3.5",
         "numpy>=1.23",
         # The headless build: the other one needs libGL and X libraries that a server or container lacks.

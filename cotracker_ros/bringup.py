@@ -36,6 +36,11 @@ def given(context: LaunchContext, names: Iterable[str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
+def is_true(context: LaunchContext, name: str) -> bool:
+    """Whether a launch argument says yes: true or 1, in any case."""
+    return LaunchConfiguration(name).perform(context).lower() in ("true", "1")
+
+
 def lifecycle_node(
     context: LaunchContext,
     name: str,
@@ -57,19 +62,26 @@ def lifecycle_node(
     Returns:
         What the launch file adds to its description.
     """
-    arguments = {key: LaunchConfiguration(key).perform(context) for key in ("namespace", "use_sim_time")}
+    respawn = is_true(context, "respawn")
     node = LifecycleNode(
         package="cotracker_ros",
         executable=f"{name}_node",
         name=name,
-        namespace=arguments["namespace"],
-        parameters=[*parameters, {"use_sim_time": arguments["use_sim_time"].lower() in ("true", "1")}],
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[
+            *parameters,
+            {"use_sim_time": is_true(context, "use_sim_time"), "autostart": respawn},
+        ],
         remappings=list(remappings),
         output="screen",
         emulate_tty=True,
-        respawn=LaunchConfiguration("respawn"),
+        respawn=respawn,
         respawn_delay=2.0,
     )
+    if respawn:
+        # The services of a process that was killed are seen for a while yet, and a request to them gets lost:
+        # a node that may come back brings itself up.
+        return [node]
 
     def change(transition: int) -> EmitEvent:
         return EmitEvent(

@@ -25,7 +25,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.event_handlers import OnStateTransition
 
-from cotracker_ros.bringup import lifecycle_node
+from cotracker_ros.bringup import given, is_true, lifecycle_node
 
 LAUNCH = Path(get_package_share_directory("cotracker_ros"), "launch")
 
@@ -51,9 +51,10 @@ def play(context: LaunchContext) -> list[Action]:
         "player",
         parameters=[
             {
+                **given(context, ("image_topic", "depth_topic", "camera_info_topic")),
                 "path": LaunchConfiguration("recording").perform(context),
                 "rate": float(LaunchConfiguration("rate").perform(context)),
-                "loop": LaunchConfiguration("loop").perform(context).lower() in ("true", "1"),
+                "loop": is_true(context, "loop"),
             }
         ],
     )
@@ -69,6 +70,21 @@ def generate_launch_description() -> LaunchDescription:
                 "rate", default_value="1.0", description="Speed; 1.0 is the speed of the recording."
             ),
             DeclareLaunchArgument("loop", default_value="false", description="true: begin again at the end."),
+            DeclareLaunchArgument(
+                "image_topic",
+                default_value="",
+                description="Topic of the images in a bag; empty: found by type.",
+            ),
+            DeclareLaunchArgument(
+                "depth_topic",
+                default_value="",
+                description="Topic of the depth images in a bag; empty: found by type.",
+            ),
+            DeclareLaunchArgument(
+                "camera_info_topic",
+                default_value="",
+                description="Topic of the calibration in a bag; empty: found by type.",
+            ),
             # A recording is played to be looked at: when a node dies, there is nothing more to see.
             RegisterEventHandler(
                 OnProcessExit(on_exit=[EmitEvent(event=Shutdown(reason="a process of the replay has ended"))])
@@ -78,7 +94,12 @@ def generate_launch_description() -> LaunchDescription:
             ),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(LAUNCH / "reconstruction.launch.py")),
-                launch_arguments={"image": "image", "depth": "depth", "camera_info": "camera_info"}.items(),
+                launch_arguments={
+                    "image": "image",
+                    "depth": "depth",
+                    "camera_info": "camera_info",
+                    "respawn": "false",
+                }.items(),
             ),
         ]
     )
