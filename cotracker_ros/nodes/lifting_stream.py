@@ -32,7 +32,7 @@ from cotracker_ros.nodes.diagnostics import ERROR, OK, WARN, StreamClock, make_s
 from cotracker_ros.nodes.managed_node import ManagedNode
 from cotracker_ros.nodes.map_output import MapOutput
 from cotracker_ros.nodes.parameters import Configs
-from cotracker_ros.nodes.qos import RESULTS, SENSOR_DATA, subscribe
+from cotracker_ros.nodes.qos import RESULTS, sensor_data, subscribe
 from cotracker_ros.nodes.trails import TrailMarkers
 from cotracker_ros.nodes.transforms import listen
 from cotracker_ros.nodes.worker import Worker
@@ -48,7 +48,6 @@ from cotracker_ros.reconstruction import (
 )
 
 _TRANSPORTS = ("raw", "compressedDepth")
-_TRACKS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _POLL = 0.02  # s between two looks for transforms that tracks wait for
 _SILENCE = 2.0  # s without tracks after which the diagnostics warn
 _STREAM_END = 1.0  # s without any input after which nothing is waited for any more
@@ -159,13 +158,14 @@ class LiftingStream:
 
     def start(self) -> None:
         """Begin to take inputs."""
-        compressed = self._config.depth_transport == "compressedDepth"
+        size = self._config.queue_size
+        depth: tuple[type, str] = (Image, "depth")
+        if self._config.depth_transport == "compressedDepth":
+            depth = (CompressedImage, "depth/compressedDepth")
         for key, message_class, topic, qos in (
-            ("camera_info", CameraInfo, "camera_info", SENSOR_DATA),
-            ("depth", Image, "depth", SENSOR_DATA)
-            if not compressed
-            else ("depth", CompressedImage, "depth/compressedDepth", SENSOR_DATA),
-            ("tracks", TrackArray, "tracks", _TRACKS),
+            ("camera_info", CameraInfo, "camera_info", sensor_data(1)),
+            ("depth", *depth, sensor_data(size)),
+            ("tracks", TrackArray, "tracks", QoSProfile(depth=size, reliability=ReliabilityPolicy.RELIABLE)),
         ):
             self._subscriptions.append(
                 subscribe(

@@ -22,8 +22,6 @@ try:
 except ImportError:  # its name before Iron
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-# Cameras send best effort, and a late image is worth nothing: the usual profile for sensor data.
-SENSOR_DATA = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 # Results are reliable: that suits reliable and best-effort subscribers.
 RESULTS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
 # The last message is kept for subscribers that come later (maps, static transforms).
@@ -33,6 +31,18 @@ LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
+
+
+def sensor_data(depth: int) -> QoSProfile:
+    """Profile of a camera's subscriber: cameras send best effort, and a late image is worth nothing.
+
+    Args:
+        depth: Messages that wait at most. It is as much as the node's own queue holds, so that messages are
+            dropped there, where drops are counted.
+    """
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=max(depth, 5), reliability=ReliabilityPolicy.BEST_EFFORT
+    )
 
 
 def subscribe(
