@@ -11,9 +11,13 @@ from cotracker_ros.recordings.events import (
     TransformEvent,
 )
 from cotracker_ros.recordings.open import open_recording
+from cotracker_ros.recordings.outputs import BagOutput, ReplayReport, TableOutput, run_steps
+from cotracker_ros.recordings.replay import ReplayStep, replay
+from cotracker_ros.recordings.tables import TrackTable
 from cotracker_ros.recordings.writer import BagWriter
 
 __all__ = [
+    "BagOutput",
     "BagWriter",
     "CameraEvent",
     "DepthEvent",
@@ -23,6 +27,12 @@ __all__ = [
     "Recording",
     "RecordingError",
     "RecordingSummary",
+    "ReplayReport",
+    "ReplayStep",
+    "TableOutput",
+    "TrackTable",
     "TransformEvent",
     "open_recording",
+    "replay",
+    "run_steps",
 ]

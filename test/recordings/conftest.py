@@ -113,3 +113,29 @@ def rgbd_bag(request, tmp_path):
     plugin = StoragePlugin.MCAP if "mcap" in request.param else StoragePlugin.SQLITE3
     storage = write_rosbag2(tmp_path / "bag", rgbd_messages(), plugin)
     return storage if "file" in request.param else tmp_path / "bag"
+
+
+def textured_messages(images=8, start=1_000_000_000):
+    """A camera that moves sideways along a flat wall: 2 px to the right between two images."""
+    rng = np.random.default_rng(3)
+    wall = cv2.GaussianBlur(rng.integers(0, 255, (96, 128 + 2 * images, 3), dtype=np.uint8), (0, 0), 2.0)
+    wall = cv2.normalize(wall, None, 0, 255, cv2.NORM_MINMAX)
+    camera = CameraModel(128, 96, np.array([[100.0, 0, 63.5], [0, 100, 47.5], [0, 0, 1]]))
+    static = {"transforms": [transform_fields(0, "base", FRAME, np.eye(4))]}
+    yield "/tf_static", "tf2_msgs/msg/TFMessage", start, static
+    for i in range(images):
+        stamp = start + i * STEP
+        yield (
+            "/camera/color/camera_info",
+            "sensor_msgs/msg/CameraInfo",
+            stamp,
+            camera_info_fields(camera, stamp, FRAME),
+        )
+        pose = np.eye(4)
+        pose[0, 3] = 0.02 * 2 * i  # at 2 m, 100 px focal length, a pixel is 2 cm wide
+        moving = {"transforms": [transform_fields(stamp, "map", "base", pose)]}
+        yield "/tf", "tf2_msgs/msg/TFMessage", stamp, moving
+        image = image_fields(wall[:, 2 * i : 2 * i + 128], stamp, FRAME)
+        yield "/camera/color/image_raw", "sensor_msgs/msg/Image", stamp, image
+        depth = depth_fields(np.full((96, 128), 2.0, np.float32), stamp, FRAME)
+        yield "/camera/depth/image_raw", "sensor_msgs/msg/Image", stamp, depth
