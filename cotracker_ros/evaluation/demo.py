@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import queue
 import shutil
 import signal
@@ -263,6 +262,7 @@ def _plan(output: Path, source: _Source, nodes: list[str]) -> dict[str, Any]:
         "nodes": [f"/{name}" for name in reversed(nodes)],
         "tracker": "/tracker",
         "player": "/player",
+        "image": "/image",
         "points": source.truth.xy[0].tolist() if source.truth is not None else [],
         "exclude": ["/transition_event", "/tracker/overlay"],
         "results": results,

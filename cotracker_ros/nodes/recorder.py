@@ -35,6 +35,7 @@ from cotracker_ros.srv import AddPoints
 _ALWAYS_EXCLUDED = ("/rosout", "/parameter_events")
 _ANSWER_TIME = 20.0  # s that a service may take
 _RETRY = 0.1  # s between two tries
+_DISCOVERY = 1.0  # s after which publishers and subscribers that the graph shows know each other, too
 
 
 class RecordingFailedError(RuntimeError):
@@ -51,6 +52,7 @@ class RecorderPlan:
         nodes: Lifecycle nodes in the order in which they are configured and activated; the player is last.
         tracker: Tracker node that is asked for the points.
         player: Player node, paused after its first image.
+        image: Topic of the images that it plays.
         points: Positions in the first image, px; empty for none.
         exclude: Ends of the names of topics that are not recorded.
         startup: Time that the nodes may take to appear, s.
@@ -63,6 +65,7 @@ class RecorderPlan:
     nodes: list[str]
     tracker: str
     player: str
+    image: str
     points: list[list[float]]
     exclude: list[str]
     startup: float = 60.0
@@ -77,6 +80,7 @@ class Recorder(Node):
         super().__init__("recorder", start_parameter_services=False, enable_rosout=False)
         self.finished = False
         self.counts: dict[str, int] = {}
+        self.first_stamps: dict[str, int] = {}
         self.last_result = time.monotonic()
         self._plan = plan
         self._writer = writer
@@ -127,6 +131,7 @@ class Recorder(Node):
                 # CDR: four bytes that say how, then the header's stamp.
                 seconds, nanoseconds = struct.unpack_from("<iI" if message[1] & 1 else ">iI", message, 4)
                 stamp = seconds * 1_000_000_000 + nanoseconds
+                self.first_stamps.setdefault(topic, stamp)
                 self._arrivals.writerow([topic, stamp, int(info["source_timestamp"]), received])
             if is_result:
                 self.last_result = time.monotonic()
@@ -148,13 +153,12 @@ def conduct(node: Recorder, plan: RecorderPlan) -> None:
         _change_state(node, name, Transition.TRANSITION_CONFIGURE, "configured", wait=plan.startup)
     for name in plan.nodes:
         if name == plan.player:
-            _spin_for(node, 1.0)  # discovery: every subscriber should know the first image's publisher
-            node.subscribe_to_new_topics()
-            _spin_for(node, 0.5)
+            _wait_for_subscribers(node, plan)
         _change_state(node, name, Transition.TRANSITION_ACTIVATE, "activated")
     if plan.points:
         _tell("state", f"asking for {len(plan.points)} points")
         _add_points(node, plan)
+        _wait_for_first_answer(node, plan)
     _tell("state", "playing")
     _call(node, Trigger, f"{plan.player}/play", Trigger.Request())
     _follow(node, plan)
@@ -180,7 +184,7 @@ def _change_state(node: Node, name: str, transition: int, state: str, wait: floa
         raise RecordingFailedError(f"the node {name} cannot be {state}")
 
 
-def _add_points(node: Node, plan: RecorderPlan) -> None:
+def _add_points(node: Recorder, plan: RecorderPlan) -> None:
     """Ask until the tracker has seen the first image."""
     x, y = zip(*plan.points, strict=True)
     request = AddPoints.Request(x=list(x), y=list(y), labels=["truth"])
@@ -190,6 +194,39 @@ def _add_points(node: Node, plan: RecorderPlan) -> None:
             raise RecordingFailedError(f"the tracker does not take the points: {answer.message}")
         _spin_for(node, _RETRY)
     _tell("ids", [int(i) for i in answer.ids])
+
+
+def _wait_for_subscribers(node: Recorder, plan: RecorderPlan) -> None:
+    """Wait until everybody listens to whom they should: what is published before is lost to them.
+
+    Raises:
+        RecordingFailedError: Somebody does not.
+    """
+    deadline = time.monotonic() + _ANSWER_TIME
+    expected = {plan.image, *plan.results}
+    while not (expected <= node.counts.keys() and node.count_subscribers(plan.image) >= 2):
+        if time.monotonic() > deadline:
+            raise RecordingFailedError(f"the node {plan.tracker} does not listen to {plan.image}")
+        node.subscribe_to_new_topics()
+        _spin_for(node, _RETRY)
+    _spin_for(node, _DISCOVERY)
+
+
+def _wait_for_first_answer(node: Recorder, plan: RecorderPlan) -> None:
+    """Make sure that the points belong to the first image before the next one comes.
+
+    Raises:
+        RecordingFailedError: The tracker does not answer that image.
+    """
+    topic = f"{plan.tracker}/tracks"
+    deadline = time.monotonic() + _ANSWER_TIME
+    while not (topic in node.first_stamps and plan.image in node.first_stamps):
+        if time.monotonic() > deadline:
+            raise RecordingFailedError(f"the node {plan.tracker} does not answer the first image")
+        node.subscribe_to_new_topics()
+        _spin_for(node, _RETRY)
+    if node.first_stamps[topic] != node.first_stamps[plan.image]:
+        raise RecordingFailedError(f"the node {plan.tracker} missed the first image; run the demo again")
 
 
 def _call(node: Node, service: Any, name: str, request: Any, wait: float = _ANSWER_TIME) -> Any:
