@@ -76,11 +76,11 @@ def run(args: argparse.Namespace) -> int:
     if output == args.input.resolve() or output in args.input.resolve().parents:
         raise RecordingError(f"{args.output} would replace the input: give another name")
     writer = BagWriter(args.output, overwrite=args.overwrite)
-    outputs: list[Output] = [TableOutput(args.csv, args.npz)] if args.csv or args.npz else []
+    tables = [TableOutput(args.csv, args.npz)] if args.csv or args.npz else []
     session = _session_from(args)
     start = time.perf_counter()
     with writer as bag:
-        outputs.append(BagOutput(bag, summary, lifter, with_inputs=args.with_inputs))
+        outputs: list[Output] = [BagOutput(bag, summary, lifter, with_inputs=args.with_inputs), *tables]
         steps = replay(recording, session, lifter)
         report = run_steps(steps, outputs, images=summary.images, progress=True)
     print(f"{args.output}: {report.sentence(time.perf_counter() - start)}")

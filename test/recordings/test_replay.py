@@ -16,11 +16,13 @@ from cotracker_ros.messages import (
     transform_fields,
 )
 from cotracker_ros.reconstruction import Lifter, LifterConfig
-from cotracker_ros.recordings import BagWriter, DropEvent, open_recording
+from cotracker_ros.recordings import BagWriter, DropEvent, ImageEvent, TrackTable, open_recording
 from cotracker_ros.recordings.interrupt import stop_on_interrupt
 from cotracker_ros.recordings.outputs import BagOutput, run_steps
 from cotracker_ros.recordings.replay import replay
-from cotracker_ros.tracking import SessionConfig, TrackingSession, create_tracker
+from cotracker_ros.recordings.track_command import OverlayOutput
+from cotracker_ros.tracking import SessionConfig, TrackerConfig, TrackingSession, create_tracker
+from cotracker_ros.visualization import OverlayDrawer
 
 from .conftest import FRAME, textured_messages, write_rosbag2
 
@@ -101,6 +103,54 @@ def test_a_replay_with_inputs_can_be_replayed_itself(recording_path, tmp_path):
     first, second = read(tmp_path / "a.mcap"), read(tmp_path / "b.mcap")
     for topic in second:
         assert [bytes(d) for _, d, _ in first[topic]] == [bytes(d) for _, d, _ in second[topic]]
+
+
+class Frames:
+    """Stands for a video file."""
+
+    def __init__(self):
+        self.images = []
+
+    def write(self, image):
+        self.images.append(image)
+
+
+def test_answers_that_come_late_reach_their_own_images(tmp_path):
+    """A network that answers every four images, of which the last ones are answered by the end alone."""
+    torch = pytest.importorskip("torch")
+    from cotracker_ros.model import CoTracker3, CoTracker3Config
+
+    sizes = dict.fromkeys(("stem_width", "head_width", "feature_width", "corr_hidden", "hidden"), 16)
+    small = CoTracker3Config(
+        **sizes, window=8, stage_widths=(16,) * 4, corr_width=8, heads=2, depth=1, virtual_tracks=4
+    )
+    config = TrackerConfig(update_every=4, iterations=1, input_width=128, input_height=96)
+    recording = open_recording(write_rosbag2(tmp_path / "bag", textured_messages(images=14)))
+    results = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        tracker = create_tracker("network", model=CoTracker3(small).eval(), config=config)
+        session = TrackingSession(tracker, SessionConfig(seed="grid", seed_count=9))
+        lifter, video, seen = Lifter(LifterConfig(target_frame="map")), Frames(), TrackTable()
+        steps = list(replay(recording, session, lifter))
+        overlay = OverlayOutput(video, OverlayDrawer(trail_length=0))
+        for step in steps:
+            overlay.take(step)
+            for tracks in step.tracks:
+                seen.add(tracks)
+        overlay.finish(steps[-1])
+        results.append(seen.arrays())
+        assert any(not step.tracks for step in steps if isinstance(step.event, ImageEvent))
+        lifted = [tracks.frame for step in steps for tracks in step.tracks_3d]
+        assert lifted == list(range(14))
+        plain = [step.event.image for step in steps if isinstance(step.event, ImageEvent)]
+        # Nothing but the points differs from the image that they belong to.
+        assert len(video.images) == 14
+        for drawn, image in zip(video.images, plain, strict=True):
+            assert 0 < (drawn != image).any(axis=2).mean() < 0.5
+    assert results[0]["frames"].tolist() == list(range(14))
+    for name, values in results[0].items():
+        assert values.tobytes() == results[1][name].tobytes()
 
 
 def altered(tmp_path, change):
