@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 
 import torch
@@ -67,7 +68,9 @@ def read(path: Path) -> tuple[CoTracker3Config, dict[str, Tensor]]:
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it would warn of ends in an error below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise WeightsError(f"{path} is not a checkpoint that can be read: {reason}") from error

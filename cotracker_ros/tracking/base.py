@@ -23,7 +23,12 @@ class PointTracker(ABC):
 
     def __init__(self, config: TrackerConfig) -> None:
         self.config = config
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin an epoch."""
         self._latest: Tracks | None = None
+        self._image: NDArray[np.uint8] | None = None
 
     @abstractmethod
     def track(self, image: NDArray[np.uint8], stamp: int = 0) -> list[Tracks]:
@@ -126,7 +131,15 @@ class PointTracker(ABC):
             raise ValueError(
                 f"image {frame} is not remembered any more; give {self._oldest_frame()} or later"
             )
-        return self._append(points, names, frame, ids)
+        ids = self._append(points, names, frame, ids)
+        if self._image is not None:
+            self.table.sample_colours(self._image, newest)
+        return ids
+
+    def _note_image(self, image: NDArray[np.uint8]) -> None:
+        """Keep the image that comes next, for the colours of its queries."""
+        self._image = image
+        self.table.sample_colours(image, self.frames)
 
     def remove(self, ids: ArrayLike) -> int:
         """Stop following tracks; unknown ids are passed over. Returns how many were removed."""

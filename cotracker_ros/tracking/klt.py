@@ -29,11 +29,11 @@ class KltTracker(PointTracker):
         self._begin()
 
     def _begin(self) -> None:
+        self._forget()
         self._frames = 0
         self._image_size: tuple[int, int] | None = None
-        self._pyramid: Sequence[NDArray] = ()
+        self._grey: NDArray[np.uint8] | None = None
         self._finished = False
-        self._latest = None
         self._xy = np.zeros((0, 2), np.float32)
         self._alive = np.zeros(0, bool)
         self._error = np.zeros(0, np.float32)
@@ -59,13 +59,11 @@ class KltTracker(PointTracker):
             raise ValueError("the stream is finished; reset it first")
         self._check_image(image)
         self._image_size = (image.shape[1], image.shape[0])
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        side = self.klt.window
-        _, pyramid = cv2.buildOpticalFlowPyramid(grey, (side, side), self.klt.levels)
-        if self._frames:
-            self._step(pyramid)
-        self._pyramid = pyramid
-        self._table.sample_colours(image, self._frames)
+        grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+        if self._grey is not None:
+            self._step(self._grey, grey)
+        self._grey = grey
+        self._note_image(image)
         confidence = np.exp(-self._error / self.klt.max_error / 2)
         estimate = Estimate(
             self._frames, stamp, stamp, False, self._xy, self._alive.astype(np.float32), confidence
@@ -104,14 +102,14 @@ class KltTracker(PointTracker):
         self._table.keep(rows)
         self._xy, self._alive, self._error = self._xy[rows], self._alive[rows], self._error[rows]
 
-    def _step(self, pyramid: Sequence[NDArray]) -> None:
+    def _step(self, before: NDArray[np.uint8], now: NDArray[np.uint8]) -> None:
         """Move all tracks that are alive from the last image to the next."""
         rows = np.flatnonzero(self._alive & (self._table.query_frame < self._frames))
         if not len(rows):
             return
         start = self._xy[rows]
-        forward, found = self._flow(self._pyramid, pyramid, start)
-        back, found_back = self._flow(pyramid, self._pyramid, forward)
+        forward, found = self._flow(before, now, start)
+        back, found_back = self._flow(now, before, forward)
         error = np.linalg.norm(back - start, axis=1)
         home = found & found_back & (error < self.klt.max_error)
         self._xy[rows[home]] = forward[home]
@@ -119,11 +117,10 @@ class KltTracker(PointTracker):
         self._alive[rows] = home
 
     def _flow(
-        self, first: Sequence[NDArray], second: Sequence[NDArray], xy: NDArray[np.float32]
+        self, first: NDArray[np.uint8], second: NDArray[np.uint8], xy: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         side = self.klt.window
-        # OpenCV takes prepared pyramids in place of images; its type stubs do not know.
-        moved, found, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]
-            first, second, xy[:, None], None, winSize=(side, side), maxLevel=self.klt.levels
+        moved, found, _ = cv2.calcOpticalFlowPyrLK(
+            first, second, xy[:, None], np.empty(0), winSize=(side, side), maxLevel=self.klt.levels
         )
-        return moved[:, 0], found[:, 0] > 0
+        return np.asarray(moved, np.float32)[:, 0], np.asarray(found)[:, 0] > 0

@@ -102,7 +102,7 @@ class StreamTracker(PointTracker):
         elif self.config.support_refresh and state.frames % self.config.support_refresh == 0:
             self._plant_grid()
         self._remember(image)
-        state.table.sample_colours(image, state.frames)
+        self._note_image(image)
         state.stamps[state.frames] = stamp
         state.frames += 1
         if state.frames < self._next_update():
@@ -126,7 +126,7 @@ class StreamTracker(PointTracker):
         table = self.state.table
         table.clear()
         self.state = StreamState(table=table)
-        self._latest = None
+        self._forget()
 
     def fork(self) -> StreamTracker:
         """See `PointTracker.fork`; the network is shared."""
@@ -315,10 +315,11 @@ class StreamTracker(PointTracker):
             if past:
                 delta[carried, :past] = 0
             estimates = add_update(estimates, delta)
+        if embedding is not None and state.embedding is not None:
+            # What is kept must be what the network sees at the positions that are kept.
+            state.embedding[index] = self._correlate(slots, support, estimates.xy, carried, embedding, past)
 
         state.estimates = estimates if everything else _put(state.estimates, index, estimates)
-        if state.embedding is not None and embedding is not None:
-            state.embedding[index] = embedding
         state.started[rows[begun]] = True
 
     def _sample_support(self, rows: NDArray[np.int64], xy: Tensor) -> None:
