@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -122,33 +122,42 @@ class TrackTable:
             }
         return result
 
-    def _rows(self, key: tuple[int, int]) -> Iterator[list[Any]]:
-        tracks, lifted = self._tracks[key], self._lifted.get(key)
-        in_space = {} if lifted is None else {int(i): n for n, i in enumerate(lifted.ids)}
-        for n in np.argsort(tracks.ids):
-            row = [
-                tracks.epoch,
-                tracks.frame,
-                tracks.stamp,
-                int(tracks.ids[n]),
-                tracks.labels[n],
-                *(f"{value:.3f}" for value in tracks.xy[n]),
-                int(tracks.visible[n]),
-                f"{tracks.visibility[n]:.4f}",
-                f"{tracks.confidence[n]:.4f}",
-                int(tracks.flags[n]),
-            ]
-            if self._lifted:
-                row += _columns_3d(lifted, in_space.get(int(tracks.ids[n])))
-            yield row
+    def _rows(self, key: tuple[int, int]) -> Iterator[tuple[Any, ...]]:
+        tracks = self._tracks[key]
+        order = np.argsort(tracks.ids)
+        columns: list[Sequence[Any]] = [
+            [tracks.epoch] * len(order),
+            [tracks.frame] * len(order),
+            [tracks.stamp] * len(order),
+            tracks.ids[order].tolist(),
+            [tracks.labels[n] for n in order.tolist()],
+            _decimals(tracks.xy[order, 0], 3),
+            _decimals(tracks.xy[order, 1], 3),
+            tracks.visible[order].astype(int).tolist(),
+            _decimals(tracks.visibility[order], 4),
+            _decimals(tracks.confidence[order], 4),
+            tracks.flags[order].tolist(),
+        ]
+        if self._lifted:
+            columns += _columns_3d(self._lifted.get(key), tracks.ids[order])
+        return zip(*columns, strict=True)
 
 
-def _columns_3d(lifted: Tracks3D | None, n: int | None) -> list[str]:
-    if lifted is None or n is None:
-        return [""] * len(_COLUMNS_3D)
-    numbers = [*lifted.xyz[n], *lifted.velocity[n], lifted.sigma[n]]
-    known = ["" if np.isnan(value) else f"{value:.5f}" for value in numbers]
-    return [*known, DepthSource(int(lifted.source[n])).name.lower()]
+def _columns_3d(lifted: Tracks3D | None, ids: NDArray[np.uint32]) -> list[list[str]]:
+    """Return the columns of `_COLUMNS_3D` for some tracks; empty words where nothing is known."""
+    if lifted is None:
+        return [[""] * len(ids) for _ in _COLUMNS_3D]
+    row = {identity: n for n, identity in enumerate(lifted.ids.tolist())}
+    # One row more than there are tracks, for those that were not lifted.
+    rows = [row.get(identity, len(row)) for identity in ids.tolist()]
+    numbers = np.column_stack([lifted.xyz, lifted.velocity, lifted.sigma])
+    numbers = np.vstack([numbers, np.full((1, numbers.shape[1]), np.nan)])[rows]
+    sources = [DepthSource(value).name.lower() for value in lifted.source.tolist()] + [""]
+    return [*(_decimals(column, 5) for column in numbers.T), [sources[n] for n in rows]]
+
+
+def _decimals(values: NDArray[np.floating[Any]], places: int) -> list[str]:
+    return ["" if value != value else f"{value:.{places}f}" for value in values.tolist()]  # NaN is no number
 
 
 def _dense(
