@@ -26,6 +26,9 @@ check_machine() {
     machine="$(uname -s) $(uname -m)"
     [ "$machine" = "Linux x86_64" ] ||
         fail "ROS 2 wheels exist for Linux on x86-64 only and this is $machine: use a ROS installation and colcon build instead."
+    case "$root" in
+        *[[:space:]]*) fail "the path '$root' has a space in it, which ROS's build tools do not take: move the folder." ;;
+    esac
     need "C compiler" build-essential "${CC:-}" cc gcc clang
     need "C++ compiler" build-essential "${CXX:-}" c++ g++ clang++
     need CMake cmake cmake
@@ -114,7 +117,7 @@ step() {
 
 digest() { sha256sum | cut -d ' ' -f 1; }
 
-# once <stamp> <digest> <function>: run unless the stamp holds this digest already.
+# once <stamp> <state> <function>: run unless the stamp holds this state already.
 once() {
     local stamp="$venv/.stamp-$1"
     [ "$(cat "$stamp" 2>/dev/null)" != "$2" ] || return 0
@@ -122,6 +125,12 @@ once() {
     "$3"
     echo "$2" >"$stamp"
     changed=yes
+}
+
+# The environment that is there stays, whichever Python made it, unless PYTHON names another one.
+venv_is_good() {
+    [ -z "${PYTHON:-}" ] && [[ "$(cat "$venv/.stamp-venv" 2>/dev/null)" == "$venv of "* ]] &&
+        "$venv/bin/python" -c pass 2>/dev/null
 }
 
 make_venv() {
@@ -158,8 +167,10 @@ build_inputs() {
 
 python="" changed=no
 check_machine
-choose_python
-once venv "$("$python" -c 'import sys; print(sys.version, sys.base_prefix)' | digest) $venv" make_venv
+if ! venv_is_good; then
+    choose_python
+    once venv "$venv of $("$python" -c 'import sys; print(sys.base_prefix, sys.version)')" make_venv
+fi
 once wheels "$(cat "$root/requirements/"{"$distro",python,constraints}.txt "$root/scripts/patch_wheels.py" | digest)" install_wheels
 once build "$(build_inputs | digest)" build_package
 if [ "$changed" = yes ]; then

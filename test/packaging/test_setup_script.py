@@ -90,6 +90,11 @@ def test_a_compiler_may_be_named(machine: Machine) -> None:
     assert "CMake" in machine.refusal(CXX="special-c++ -m64")
 
 
+def test_a_path_with_a_space(machine: Machine) -> None:
+    machine.checkout = machine.checkout.rename(machine.checkout.with_name("my checkout"))
+    assert "has a space in it" in machine.refusal()
+
+
 def test_no_python(machine: Machine) -> None:
     machine.remove("python3")
     assert "no Python was found as python3" in machine.refusal()
