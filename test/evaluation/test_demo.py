@@ -44,39 +44,36 @@ def test_a_file_that_is_no_recording_is_said(tmp_path, capsys):
     )
 
 
-class TestWithNodes:
-    @pytest.fixture(autouse=True)
-    def needs_ros(self):
-        pytest.importorskip("rclpy")
-        pytest.importorskip("cotracker_ros.msg")
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """A tiny sample recording for real nodes, which need ROS."""
+    pytest.importorskip("rclpy")
+    pytest.importorskip("cotracker_ros.msg")
+    from cotracker_ros.synthetic.sample import make_sample
 
-    @pytest.fixture(scope="class")
-    def sample(self, tmp_path_factory):
-        from cotracker_ros.synthetic.sample import make_sample
+    path = tmp_path_factory.mktemp("sample")
+    make_sample(path, seconds=1.5, rate=10, size=(160, 120), progress=False)
+    return path
 
-        path = tmp_path_factory.mktemp("sample")
-        make_sample(path, seconds=1.5, rate=10, size=(160, 120), progress=False)
-        return path
 
-    def test_a_sample_is_tracked_scored_and_reported(self, sample, tmp_path):
-        output = tmp_path / "out"
-        config = demo.DemoConfig(input=None, output=output, backend="klt", corners=20)
-        demo.demonstrate(config, sample)
-        numbers = json.loads((output / "summary.json").read_text())
-        assert numbers["images"] == 15 and numbers["answered"] >= 14
-        assert numbers["tapvid"]["average_jaccard"] > 0.2
-        assert numbers["accuracy_3d"]["measured"]["median_cm"] < 20
-        assert 0 < numbers["latency"]["p50"] < 1000
-        for name in ("report.html", "overlay.mp4", "cloud.ply", "output/metadata.yaml", "logs/tracker.log"):
-            assert (output / name).stat().st_size > 0 or name.startswith("logs"), name
-        with np.load(sample / "truth.npz") as truth:
-            assert (
-                f"{truth['visible'][0].sum()} points that can be seen" in (output / "report.html").read_text()
-            )
+def test_a_sample_is_tracked_scored_and_reported(sample, tmp_path):
+    output = tmp_path / "out"
+    config = demo.DemoConfig(input=None, output=output, backend="klt", corners=20)
+    demo.demonstrate(config, sample)
+    numbers = json.loads((output / "summary.json").read_text())
+    assert numbers["images"] == 15 and numbers["answered"] >= 14
+    assert numbers["tapvid"]["average_jaccard"] > 0.2
+    assert numbers["accuracy_3d"]["measured"]["median_cm"] < 20
+    assert 0 < numbers["latency"]["p50"] < 1000
+    for name in ("report.html", "overlay.mp4", "cloud.ply", "output/metadata.yaml", "logs/tracker.log"):
+        assert (output / name).stat().st_size > 0 or name.startswith("logs"), name
+    with np.load(sample / "truth.npz") as truth:
+        assert f"{truth['visible'][0].sum()} points that can be seen" in (output / "report.html").read_text()
 
-    def test_a_tracker_that_cannot_be_configured_is_said_with_its_log(self, sample, tmp_path, capsys):
-        output = tmp_path / "out"
-        words = ["--input", str(sample / "sample"), "--output", str(output)]
-        line = fail(capsys, *words, "--backend", "network", "--weights", "/no/such.pth")
-        assert "/tracker cannot be configured" in line and "/no/such.pth" in line
-        assert str(output / "logs" / "tracker.log") in line
+
+def test_a_tracker_that_cannot_be_configured_is_said_with_its_log(sample, tmp_path, capsys):
+    output = tmp_path / "out"
+    words = ["--input", str(sample / "sample"), "--output", str(output)]
+    line = fail(capsys, *words, "--backend", "network", "--weights", "/no/such.pth")
+    assert "/tracker cannot be configured" in line and "/no/such.pth" in line
+    assert str(output / "logs" / "tracker.log") in line

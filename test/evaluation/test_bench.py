@@ -1,0 +1,39 @@
+"""The benchmark measures what it says: its baseline gives the same numbers as the tracker it is compared with."""
+
+import argparse
+import json
+
+import numpy as np
+import torch
+from clips import SMALL, moving_clip, small_network
+
+from cotracker_ros.evaluation import bench
+from cotracker_ros.evaluation.published_protocol import PublishedProtocol
+from cotracker_ros.model import checkpoints
+from cotracker_ros.tracking import TrackerConfig, track_video
+
+
+def test_the_baseline_gives_the_stream_trackers_numbers():
+    network, half = small_network(), SMALL.window // 2
+    frames = moving_clip(16)
+    queries = np.array([[0, 20.0, 30.0], [3, 70.5, 60.25], [6, 100.0, 40.0], [11, 0.0, 119.0]])
+    config = TrackerConfig(update_every=half, iterations=2, input_width=0, input_height=0)
+    result = track_video(frames, queries, tracker=network, config=config)
+    protocol = PublishedProtocol(network, torch.from_numpy(queries).float(), iterations=2)
+    video = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+    for start in range(0, 16 - half, half):
+        xy = protocol.step(video[start : start + SMALL.window])
+    assert np.abs(xy.numpy() - result.xy).max() < 1e-3
+
+
+def test_a_small_run_writes_its_tables(tmp_path, capsys):
+    checkpoints.save(small_network(), SMALL, tmp_path / "small.safetensors")
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    options = f"--weights {tmp_path}/small.safetensors --size 64 64 --tracks 5 --steps 1 --images 210"
+    assert bench.run(parser.parse_args([*options.split(), "--out", str(tmp_path)])) == 0
+    numbers = json.loads((tmp_path / "bench.json").read_text())
+    assert all(row["frames_per_second"] > 0 for row in numbers["rows"])
+    assert numbers["rows"][0]["name"].startswith("published")
+    assert "frames/s" in capsys.readouterr().out
+    torch.set_grad_enabled(True)
