@@ -23,10 +23,10 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (F, C, H, W) to (F, C', H / stride, W / stride)."""
-        y = F.relu(F.instance_norm(self.conv1(x)))
-        y = F.relu(F.instance_norm(self.conv2(y)))  # ReLU before the sum as well as after it
+        y = F.relu_(F.instance_norm(self.conv1(x)))
+        y = F.relu_(F.instance_norm(self.conv2(y)))  # ReLU before the sum as well as after it
         skip = x if self.downsample is None else F.instance_norm(self.downsample(x))
-        return F.relu(skip + y)
+        return F.relu_(skip + y)
 
 
 class Encoder(nn.Module):
@@ -54,12 +54,12 @@ class Encoder(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """Encode frames (F, 3, H, W) in -1..1 to features (F, C, H / stride, W / stride)."""
         size = (frames.shape[-2] // self.stride, frames.shape[-1] // self.stride)
-        x = F.relu(F.instance_norm(self.conv1(frames)))
+        x = F.relu_(F.instance_norm(self.conv1(frames)))
         stages = []
         for index in range(4):
             x = self.get_submodule(f"layer{index + 1}")(x)
             stages.append(F.interpolate(x, size, mode="bilinear", align_corners=True))
-        x = F.relu(F.instance_norm(self.conv2(torch.cat(stages, 1))))
+        x = F.relu_(F.instance_norm(self.conv2(torch.cat(stages, 1))))
         return self.conv3(x)
 
 

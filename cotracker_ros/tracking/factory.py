@@ -32,7 +32,7 @@ def create_tracker(
         weights: See `network.load_model`; may be empty when ``model`` is given or KLT is meant.
         device: See `network.pick_device`.
         precision: See `network.load_model`.
-        compile: Compile the network with `torch.compile`: faster in the long run, slow at the start.
+        compile: See `network.load_model`.
         config: Settings of the tracker.
         klt: Settings of KLT.
         model: A network to share, instead of loading weights.
@@ -46,17 +46,11 @@ def create_tracker(
     if backend == "klt" or (backend == "auto" and not weights and model is None):
         return KltTracker(config, klt)
     # Whoever tracks with KLT alone need not wait for torch.
-    import torch
-
     from cotracker_ros.tracking.network import load_model
     from cotracker_ros.tracking.stream import StreamTracker
 
     if model is None:
         if not weights:
             raise ValueError("backend 'network' needs weights; name a checkpoint, or use backend 'klt'")
-        model = load_model(weights, device=device, precision=precision)
-    if not compile:
-        return StreamTracker(model, config)
-    return StreamTracker(
-        model, config, encode=torch.compile(model.encode), update=torch.compile(model.update)
-    )
+        model = load_model(weights, device=device, precision=precision, compile=compile)
+    return StreamTracker(model, config)

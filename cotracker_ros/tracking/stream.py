@@ -8,7 +8,7 @@ protocol, number for number; at 1 every image is answered, from the first one on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -35,21 +35,12 @@ class StreamTracker(PointTracker):
         state: Everything that is remembered of the stream; may be saved, and replaced by a saved one.
     """
 
-    def __init__(
-        self,
-        model: CoTracker3,
-        config: TrackerConfig | None = None,
-        *,
-        encode: Callable[[Tensor], list[Tensor]] | None = None,
-        update: Callable[[Estimates, Tensor], Tensor] | None = None,
-    ) -> None:
+    def __init__(self, model: CoTracker3, config: TrackerConfig | None = None) -> None:
         """Make a tracker.
 
         Args:
             model: An online network, in evaluation mode.
             config: Settings.
-            encode: A compiled `CoTracker3.encode`.
-            update: A compiled `CoTracker3.update`.
 
         Raises:
             ValueError: The network is an offline one, or the settings do not fit its window.
@@ -64,8 +55,6 @@ class StreamTracker(PointTracker):
             )
         self.model = model
         self.state = StreamState()
-        self._encode = encode or model.encode
-        self._update = update or model.update
 
     @property
     def table(self) -> TrackTable:
@@ -130,7 +119,7 @@ class StreamTracker(PointTracker):
 
     def fork(self) -> StreamTracker:
         """See `PointTracker.fork`; the network is shared."""
-        return StreamTracker(self.model, self.config, encode=self._encode, update=self._update)
+        return StreamTracker(self.model, self.config)
 
     def window_estimates(self) -> tuple[int, NDArray, NDArray, NDArray]:
         """Return what the last update said about the images of its window, for all tracks.
@@ -183,7 +172,7 @@ class StreamTracker(PointTracker):
         size = self._input_size()
         if frame.shape[-2:] != size:
             frame = F.interpolate(frame, size, mode="bilinear", align_corners=True)
-        levels = self._encode(frame)
+        levels = self.model.encode(frame)
         if not self.state.pyramid:
             window = self.model.config.window
             self.state.pyramid = [level.new_zeros(window, *level.shape[1:]) for level in levels]
@@ -311,7 +300,7 @@ class StreamTracker(PointTracker):
             past = max(first_new - self.config.revise, 0)
         for _ in range(self.config.iterations):
             embedding = self._correlate(slots, support, estimates.xy, carried, embedding, past)
-            delta = self._update(estimates, embedding)
+            delta = self.model.update(estimates, embedding)
             if past:
                 delta[carried, :past] = 0
             estimates = add_update(estimates, delta)

@@ -222,14 +222,15 @@ def test_streams_that_share_a_network_do_not_mix(network, frames):
         assert np.array_equal(one.track(frame)[-1].xy, known[index])
 
 
-def test_each_image_is_encoded_once(network, frames):
-    encoded = []
+def test_each_image_is_encoded_once(network, frames, monkeypatch):
+    encoded, encode = [], network.encode
 
-    def encode(images):
+    def counted(images):
         encoded.append(len(images))
-        return network.encode(images)
+        return encode(images)
 
-    tracker = StreamTracker(network, TrackerConfig(update_every=4, **NATIVE), encode=encode)
+    monkeypatch.setattr(network, "encode", counted)
+    tracker = StreamTracker(network, TrackerConfig(update_every=4, **NATIVE))
     tracker.add_points([[20, 30]])
     for frame in frames[:13]:
         tracker.track(frame)
