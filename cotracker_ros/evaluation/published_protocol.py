@@ -1,8 +1,8 @@
 """The published streaming protocol with its costs, for comparison in benchmarks.
 
-What it does in every step of 8 frames, and the stream tracker does not: encode all 16 frames of the window
-and build their pyramids, sample the query patches again, sample every lattice point of every neighbourhood with a
-volumetric sampler, hold the whole correlation volume of a level at once, and copy all predictions so far.
+In every step of 8 frames it does what the stream tracker does not: encode all 16 frames of the window and
+build their pyramids, sample the query patches again, sample every lattice point of every neighbourhood with
+a volumetric sampler, hold the whole correlation volume of a level at once, and copy all predictions so far.
 """
 
 from __future__ import annotations
