@@ -107,7 +107,8 @@ class TrackingSession:
         """Answer the images that still wait; the stream ends here until `reset`."""
         with self._lock:
             answers = self._tracker.finish()
-            self.counters = replace(self.counters, answered=self.counters.answered + len(answers))
+            first = sum(not answer.revised for answer in answers)
+            self.counters = replace(self.counters, answered=self.counters.answered + first)
             return answers
 
     def reset(self) -> None:

@@ -7,7 +7,7 @@ import torch
 from clips import SMALL, moving_clip, small_network
 from reference import OFFLINE, arrays, largest_difference, recipe_network
 
-from cotracker_ros.model import CoTracker3
+from cotracker_ros.model import CoTracker3, Estimates
 from cotracker_ros.tracking import StreamState, StreamTracker, TrackerConfig, TrackFlag, track_video
 
 NATIVE = {"input_width": 0, "input_height": 0}
@@ -332,3 +332,15 @@ def test_update_every_must_fit_the_window(network):
 def test_only_the_weights_are_shared(network):
     assert isinstance(network, CoTracker3)
     assert not [name for name, _ in network.named_buffers() if name != "time_emb"]
+
+
+def test_new_frames_may_start_where_the_motion_leads(network, frames):
+    """A point that moved by (2, 1) feature px in its last frame starts the next ones further along."""
+    half = StreamTracker(network, TrackerConfig(update_every=2, iterations=1, extrapolate=0.5, **NATIVE))
+    xy = torch.zeros(1, 8, 2)
+    xy[0, :, 0] = torch.tensor([0, 0, 3, 5, 5, 5, 5, 5.0])
+    xy[0, :, 1] = torch.tensor([0, 0, 1, 2, 2, 2, 2, 2.0])
+    before = Estimates(xy, torch.zeros(1, 8), torch.zeros(1, 8))
+    started = half._start_new_frames(before, first_new=4).xy[0]
+    assert torch.equal(started[:4], xy[0, :4])
+    assert started[4:].tolist() == [[6, 2.5], [7, 3], [8, 3.5], [9, 4]]
