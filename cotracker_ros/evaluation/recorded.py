@@ -180,13 +180,16 @@ Times = dict[str, dict[int, int]]
 
 
 def _read_arrivals(path: Path) -> tuple[Times, Times]:
-    """Times of publication and of arrival by topic and stamp (the first of each stamp)."""
+    """Times of publication and of first arrival by topic and stamp.
+
+    The first image may have been published several times until it was answered: the last time counts.
+    """
     published: Times = defaultdict(dict)
     received: Times = defaultdict(dict)
     with open(path, newline="") as file:
         for row in csv.DictReader(file):
             topic, stamp = row["topic"], int(row["stamp_ns"])
-            published[topic].setdefault(stamp, int(row["published_ns"]))
+            published[topic][stamp] = int(row["published_ns"])
             received[topic].setdefault(stamp, int(row["received_ns"]))
     return published, received
 

@@ -35,6 +35,8 @@ from cotracker_ros.srv import AddPoints
 _ALWAYS_EXCLUDED = ("/rosout", "/parameter_events")
 _ANSWER_TIME = 20.0  # s that a service may take
 _RETRY = 0.1  # s between two tries
+_FIRST_ANSWER = 6.0  # s that the answer to the first image may take
+_STARTS = 4  # tries to have it answered
 _DISCOVERY = 1.0  # s after which publishers and subscribers that the graph shows know each other, too
 
 
@@ -152,13 +154,10 @@ def conduct(node: Recorder, plan: RecorderPlan) -> None:
         _tell("state", f"waiting for {name}")
         _change_state(node, name, Transition.TRANSITION_CONFIGURE, "configured", wait=plan.startup)
     for name in plan.nodes:
-        if name == plan.player:
-            _wait_for_subscribers(node, plan)
-        _change_state(node, name, Transition.TRANSITION_ACTIVATE, "activated")
-    if plan.points:
-        _tell("state", f"asking for {len(plan.points)} points")
-        _add_points(node, plan)
-        _wait_for_first_answer(node, plan)
+        if name != plan.player:
+            _change_state(node, name, Transition.TRANSITION_ACTIVATE, "activated")
+    _wait_for_subscribers(node, plan)
+    _start_player(node, plan)
     _tell("state", "playing")
     _call(node, Trigger, f"{plan.player}/play", Trigger.Request())
     _follow(node, plan)
@@ -212,21 +211,36 @@ def _wait_for_subscribers(node: Recorder, plan: RecorderPlan) -> None:
     _spin_for(node, _DISCOVERY)
 
 
-def _wait_for_first_answer(node: Recorder, plan: RecorderPlan) -> None:
-    """Make sure that the points belong to the first image before the next one comes.
+def _start_player(node: Recorder, plan: RecorderPlan) -> None:
+    """Have the first image published, ask for the points in it, and make sure that it is answered.
+
+    On a busy machine player and tracker may not know each other yet, although the graph shows both: the
+    image is lost then, and the start is repeated.
 
     Raises:
         RecordingFailedError: The tracker does not answer that image.
     """
+    for _ in range(_STARTS):
+        _change_state(node, plan.player, Transition.TRANSITION_ACTIVATE, "activated")
+        if not plan.points:
+            return
+        _tell("state", f"asking for {len(plan.points)} points")
+        _add_points(node, plan)
+        if _first_image_is_answered(node, plan):
+            return
+        _change_state(node, plan.player, Transition.TRANSITION_DEACTIVATE, "deactivated")
+        _call(node, Trigger, f"{plan.tracker}/reset", Trigger.Request())
+    raise RecordingFailedError(f"the node {plan.tracker} does not answer the first image")
+
+
+def _first_image_is_answered(node: Recorder, plan: RecorderPlan) -> bool:
     topic = f"{plan.tracker}/tracks"
-    deadline = time.monotonic() + _ANSWER_TIME
-    while not (topic in node.first_stamps and plan.image in node.first_stamps):
-        if time.monotonic() > deadline:
-            raise RecordingFailedError(f"the node {plan.tracker} does not answer the first image")
-        node.subscribe_to_new_topics()
+    deadline = time.monotonic() + _FIRST_ANSWER
+    while time.monotonic() < deadline:
         _spin_for(node, _RETRY)
-    if node.first_stamps[topic] != node.first_stamps[plan.image]:
-        raise RecordingFailedError(f"the node {plan.tracker} missed the first image; run the demo again")
+        if topic in node.first_stamps:
+            return node.first_stamps[topic] == node.first_stamps.get(plan.image)
+    return False
 
 
 def _call(node: Node, service: Any, name: str, request: Any, wait: float = _ANSWER_TIME) -> Any:
