@@ -17,7 +17,7 @@ from cotracker_ros.bringup import given, lifecycle_node
 CONFIG = Path(get_package_share_directory("cotracker_ros"), "config")
 
 # Arguments that stand for a parameter of the node; left empty, the parameter file decides.
-PARAMETERS = ("weights", "backend", "device", "image_transport")
+PARAMETERS = ("weights", "backend", "device", "image_transport", "seed")
 
 
 def start(context: LaunchContext) -> list[Action]:
@@ -56,6 +56,11 @@ def generate_launch_description() -> LaunchDescription:
                 "device",
                 default_value="",
                 description="auto, cpu, cuda, cuda:N or mps; empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "seed",
+                default_value="",
+                description="Points to begin with: none, grid or corners; empty: as in the parameter file.",
             ),
             DeclareLaunchArgument(
                 "tracker_params",
