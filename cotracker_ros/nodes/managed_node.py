@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -14,10 +13,11 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from cotracker_ros.nodes.diagnostics import ERROR, OK, make_status
+from cotracker_ros.nodes.executor import ServicesAsideExecutor
 from cotracker_ros.nodes.parameters import Configs, NodeParameters, ParameterGroup
 
 
@@ -207,20 +207,25 @@ def run_node(make_node: Callable[[], ManagedNode], args: Sequence[str] | None = 
         Exit code.
     """
     rclpy.init(args=None if args is None else list(args))
+    executor = ServicesAsideExecutor()
+    node: ManagedNode | None = None
+    code = 0
     try:
         node = make_node()
-    except (ParameterException, ValueError) as error:
-        print(f"The node cannot start: {error}", file=sys.stderr)
-        rclpy.shutdown()
-        return 2
-    # One thread each for inputs, services, timers, and the lifecycle and parameter services of rclpy.
-    executor = MultiThreadedExecutor(num_threads=4)
-    executor.add_node(node)
-    # Ctrl-C and SIGTERM: rclpy's handlers shut the context down, which may show as either exception.
-    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+        executor.add_node(node)
         executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass  # Ctrl-C or SIGTERM
+    except Exception as error:
+        if rclpy.ok():
+            if not isinstance(error, ParameterException | ValueError):
+                raise
+            print(f"The node cannot start: {error}", file=sys.stderr)
+            code = 2
+        # Otherwise a signal has shut the context down while the node was being made: no error.
     executor.shutdown()
-    node.destroy_node()
+    if node is not None:
+        node.destroy_node()
     if rclpy.ok():
         rclpy.shutdown()
-    return 0
+    return code

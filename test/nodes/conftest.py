@@ -16,12 +16,14 @@ import pytest
 try:
     import rclpy
     from rclpy.callback_groups import ReentrantCallbackGroup
-    from rclpy.executors import MultiThreadedExecutor
+    from rclpy.executors import SingleThreadedExecutor
     from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 except ImportError:  # a machine without ROS
     collect_ignore_glob = ["test_*.py"]
 else:
     import cotracker_ros.msg  # noqa: F401  made by colcon build: source install/local_setup.sh first
+
+    from cotracker_ros.nodes.executor import ServicesAsideExecutor
 
 TIMEOUT = 15.0  # s that a test waits for an event before it fails
 
@@ -56,13 +58,16 @@ class Graph:
 
     def __init__(self):
         rclpy.init()
-        self.executor = MultiThreadedExecutor(num_threads=6)
+        self.executor = ServicesAsideExecutor()
+        self._client_executor = SingleThreadedExecutor()
         self.client = rclpy.create_node("client")
         self._group = ReentrantCallbackGroup()
         self.nodes = []
-        self.executor.add_node(self.client)
-        self._thread = threading.Thread(target=self.executor.spin, daemon=True)
-        self._thread.start()
+        self._client_executor.add_node(self.client)
+        executors = (self.executor, self._client_executor)
+        self._threads = [threading.Thread(target=executor.spin, daemon=True) for executor in executors]
+        for thread in self._threads:
+            thread.start()
 
     def add(self, node_class, **parameters):
         overrides = [rclpy.Parameter(name, value=value) for name, value in parameters.items()]
@@ -73,7 +78,9 @@ class Graph:
 
     def close(self):
         self.executor.shutdown()
-        self._thread.join(TIMEOUT)
+        self._client_executor.shutdown()
+        for thread in self._threads:
+            thread.join(TIMEOUT)
         for node in self.nodes:
             node.destroy_node()
         self.client.destroy_node()

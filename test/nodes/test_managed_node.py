@@ -102,8 +102,10 @@ def test_autostart_needs_no_manager(graph):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_process_without_a_traceback(graph, number):
-    process = start_process("-p", "autostart:=true", "-r", f"__node:=ended_by_{number}")
-    graph.until(lambda: f"ended_by_{number}" in graph.client.get_node_names())
+    diagnostics = graph.listen(DiagnosticArray, "/diagnostics")
+    name = f"ended_by_{number}"
+    process = start_process("-p", "autostart:=true", "-p", "diagnostics_period:=0.1", "-r", f"__node:={name}")
+    diagnostics.wait_for(lambda m: m.status[0].name == name and m.status[0].level == DiagnosticStatus.ERROR)
     process.send_signal(number)
     _, errors = process.communicate(timeout=15)
     assert process.returncode == 0

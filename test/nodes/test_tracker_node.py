@@ -302,10 +302,20 @@ def test_a_slow_tracker_drops_the_oldest_images_and_says_so(graph, texture, gate
     assert told.status[0].level == DiagnosticStatus.WARN or any(
         m.status[0].message.startswith("Cannot keep up") for m in diagnostics.messages if m.status
     )
-    # Meanwhile the node answers: only the tracker is busy.
+    # A service that waits for the tracker holds nothing else up.
+    added = []
+    waiting = threading.Thread(
+        target=lambda: added.append(graph.call(AddPoints, "tracker/add_points", points((50, 50))))
+    )
+    waiting.start()
+    diagnostics.messages.clear()
+    diagnostics.wait()
     assert graph.call(GetState, "tracker/get_state").current_state.label == "active"
+    assert not added
     gates[0].open.set()
     tracks_in.wait_for(answer(5))
+    waiting.join(15)
+    assert added[0].success
     stamps = [tracks_from_message(m)[0].stamp for m in tracks_in.messages]
     assert stamps == [stamp(0), stamp(4), stamp(5)]
     assert node.lifecycle_state == "active"
