@@ -16,10 +16,10 @@ from cotracker_ros.visualization import OverlayDrawer
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 RECORDING = Path("out/sample/sample")
-SECONDS = (0.0, 4.0)  # of the recording that moves
+SECONDS = (0.0, 3.6)  # of the recording that moves
 STILL = 2.6  # s, the image that stands still
 EVERY = 2  # images of the recording per image of the picture
-WIDTH = 480  # px of the moving picture
+WIDTH = 440  # px of the moving picture
 
 
 def main(output: Path) -> None:
