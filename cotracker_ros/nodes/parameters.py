@@ -2,8 +2,7 @@
 
 A field of a dataclass becomes a parameter of the same name; its default is the parameter's default and
 its entry in the docstring's ``Attributes:`` the description. The dataclass validates itself, so a change
-is refused with the dataclass's own sentence. ROS has no "not set": where a field may be None, zeros (or
-an empty string) stand for it.
+is refused with the dataclass's own sentence.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,23 +81,16 @@ def field_descriptions(config: type) -> dict[str, str]:
 
 
 def to_parameter(value: Any, annotation: Any) -> Any:
-    """Value of a field as ROS can hold it: None becomes zeros or "", a tuple becomes a list."""
-    inner = _without_none(annotation)
-    if value is None:
-        return [_zero(kind) for kind in typing.get_args(inner)] or _zero(inner)
-    if typing.get_origin(inner) is tuple:
-        kind = typing.get_args(inner)[0]
+    """Value of a field as ROS can hold it: a tuple becomes a list, a number the type that is declared."""
+    if typing.get_origin(annotation) is tuple:
+        kind = typing.get_args(annotation)[0]
         return [kind(entry) for entry in value]
-    return inner(value)
+    return annotation(value)
 
 
 def from_parameter(value: Any, annotation: Any) -> Any:
     """Value of a parameter as its field holds it; the inverse of `to_parameter`."""
-    inner = _without_none(annotation)
-    is_tuple = typing.get_origin(inner) is tuple
-    if inner is not annotation and not (any(value) if is_tuple else value):
-        return None
-    return tuple(value) if is_tuple else value
+    return tuple(value) if typing.get_origin(annotation) is tuple else value
 
 
 class NodeParameters:
@@ -204,9 +195,6 @@ class NodeParameters:
 
 
 def _descriptor(group: ParameterGroup, name: str, annotation: Any, description: str) -> ParameterDescriptor:
-    inner = _without_none(annotation)
-    if inner is not annotation:
-        description += f" ({to_parameter(None, annotation)!r}: not set)"
     descriptor = ParameterDescriptor(
         description=description,
         read_only=name in group.read_only,
@@ -214,23 +202,10 @@ def _descriptor(group: ParameterGroup, name: str, annotation: Any, description: 
     )
     if name in group.ranges:
         low, high = group.ranges[name]
-        if inner is int:
+        if annotation is int:
             descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
         else:
             descriptor.floating_point_range = [
                 FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
             ]
     return descriptor
-
-
-def _without_none(annotation: Any) -> Any:
-    """``X`` for the annotation ``X | None``, any other annotation itself; a Literal counts as its type."""
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        (annotation,) = (kind for kind in typing.get_args(annotation) if kind is not type(None))
-    if typing.get_origin(annotation) is typing.Literal:
-        return type(typing.get_args(annotation)[0])
-    return annotation
-
-
-def _zero(kind: type) -> Any:
-    return kind()
