@@ -237,7 +237,7 @@ def _files_section(demo: DemoRun) -> Section:
     descriptions = {
         "overlay.mp4": "the images with their tracks",
         "cloud.ply": "coloured points: the map of what stands still",
-        "output": "MCAP bag with every published topic, for Foxglove, RViz or ros2 bag",
+        "output": "MCAP bag with every topic that was published (an overlay is only published to listeners)",
         "plots": "the plots of this page",
         "summary.json": "the numbers of this page",
         "arrivals.csv": "when each message was published and received",
