@@ -27,7 +27,7 @@ setup(
     ],
     package_dir={"cotracker_ros.definitions": "msg", "cotracker_ros.config": "config"},
     package_data={
-        "cotracker_ros": ["**/*.safetensors", "**/*.md", "**/*.html"],
+        "cotracker_ros": ["**/*.safetensors", "**/*.md", "**/*.html", "**/*.xml"],
         "cotracker_ros.definitions": ["*.msg"],
         "cotracker_ros.config": ["*.yaml"],
     },
@@ -39,7 +39,7 @@ setup(
         # The headless build: the other one needs libGL and X libraries that a server or container lacks.
         "opencv-python-headless>=4.6",
         "PyYAML>=5.4",
-        "rosbags>=0.10",
+        "rosbags>=0.11",
         "rosbags-image>=0.10",
         "safetensors>=0.4",
         "torch>=2.1",

@@ -113,4 +113,5 @@ def _rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _stamp(frame: int, fps: float) -> int:
-    return round(frame * 1e9 / fps)
+    # Not from 0 on: to ROS that means no stamp at all.
+    return round((frame + 1) * 1e9 / fps)
