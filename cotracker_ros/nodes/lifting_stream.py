@@ -139,6 +139,7 @@ class LiftingStream:
             "camera_info": self._take_camera_info,
             "configuration": self._take_configuration,
             "poll": self._look_again,
+            "map": lambda _: self._map.publish(),
             "reset": self._forget,
         }
         self._worker: Worker[Any] = Worker(
@@ -148,7 +149,13 @@ class LiftingStream:
         self._tracks_3d = node.create_lifecycle_publisher(Track3DArray, "~/tracks_3d", RESULTS)
         self._points = node.create_lifecycle_publisher(PointCloud2, "~/points", RESULTS)
         self._markers = TrailMarkers(node, "~/markers", self._config.trail_length, self._config.marker_period)
-        self._map = MapOutput(node, self._lifter, self._config.map_period, lambda: self._config.map_path)
+        self._map = MapOutput(
+            node,
+            self._lifter,
+            self._config.map_period,
+            path=lambda: self._config.map_path,
+            due=lambda: self._worker.put("map", None),
+        )
         self._reset_service = node.create_service(
             Trigger, "~/reset", self._reset, callback_group=node.service_group
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class ManagedNode(LifecycleNode):
         super().__init__(name, **node_arguments)
         self.lifecycle_state = "unconfigured"
         self.problem = ""  # why the last transition failed
+        self._changing = threading.Lock()  # held during transitions
         self.parameters = NodeParameters(
             self,
             [_COMMON, *groups],
@@ -76,7 +78,7 @@ class ManagedNode(LifecycleNode):
         common = self._common()
         self.create_timer(
             common.diagnostics_period,
-            self._publish_diagnostics,
+            self.between_transitions(self._publish_diagnostics),
             callback_group=self.timer_group,
             clock=self.steady_clock,
         )
@@ -105,6 +107,18 @@ class ManagedNode(LifecycleNode):
     def diagnose(self) -> list[DiagnosticStatus]:
         """State of the work; called only while configured."""
         raise NotImplementedError
+
+    def between_transitions(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Wrap a timer's callback: it is left out while a transition makes or destroys what it uses."""
+
+        def run() -> None:
+            if self._changing.acquire(blocking=False):
+                try:
+                    callback()
+                finally:
+                    self._changing.release()
+
+        return run
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle transition."""
@@ -158,7 +172,8 @@ class ManagedNode(LifecycleNode):
     def _transition(self, step: Callable[[], None], state_after: str) -> TransitionCallbackReturn:
         # rclpy swallows exceptions of transitions without a word, so they are told here.
         try:
-            step()
+            with self._changing:
+                step()
         except (ValueError, OSError) as error:
             self.problem = str(error)
             self.get_logger().error(self.problem)

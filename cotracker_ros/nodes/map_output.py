@@ -23,9 +23,17 @@ class MapOutput:
         lifter: Whose map it is.
         period: Time between two looks at the map, s.
         path: Gives the file that ~/save_map writes.
+        due: Called when it is time to look; it has `publish` called where that may take a while.
     """
 
-    def __init__(self, node: ManagedNode, lifter: Lifter, period: float, path: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        node: ManagedNode,
+        lifter: Lifter,
+        period: float,
+        path: Callable[[], str],
+        due: Callable[[], None],
+    ) -> None:
         self._node = node
         self._lifter = lifter
         self._path = path
@@ -33,7 +41,10 @@ class MapOutput:
         self._images = 0
         self._publisher = node.create_lifecycle_publisher(PointCloud2, "~/map", LATCHED)
         self._timer = node.create_timer(
-            period, self.publish, callback_group=node.timer_group, clock=node.steady_clock
+            period,
+            due,
+            callback_group=node.timer_group,
+            clock=node.steady_clock,
         )
         self._service = node.create_service(
             Trigger, "~/save_map", self._save, callback_group=node.service_group

@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.lifecycle import TransitionCallbackReturn
+from std_srvs.srv import Trigger
 
 from cotracker_ros.nodes.managed_node import ManagedNode
 
@@ -92,6 +94,31 @@ def test_an_unexpected_error_leaves_a_node_that_can_be_configured(graph, toy):
     toy.breaks.clear()
     assert toy.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert toy.trigger_activate() == TransitionCallbackReturn.SUCCESS
+
+
+def test_a_service_that_breaks_leaves_the_node_alive(graph, toy):
+    broke = threading.Event()
+
+    def fail(request, response):
+        broke.set()
+        raise RuntimeError("surprise")
+
+    toy.create_service(Trigger, "fail", fail, callback_group=toy.service_group)
+    client = graph.client.create_client(Trigger, "fail")
+    assert client.wait_for_service(15)
+    client.call_async(Trigger.Request())
+    assert broke.wait(15)
+    assert change(graph, Transition.TRANSITION_CONFIGURE)
+
+
+def test_timers_leave_transitions_alone(graph, toy):
+    ran = []
+    timed = toy.between_transitions(lambda: ran.append(toy.lifecycle_state))
+    toy.prepare = lambda configs: timed()
+    assert change(graph, Transition.TRANSITION_CONFIGURE)
+    assert ran == []
+    timed()
+    assert ran == ["inactive"]
 
 
 def test_autostart_needs_no_manager(graph):
