@@ -38,6 +38,7 @@ setup(
         "numpy>=1.23",
         # The headless build: the other one needs libGL and X libraries that a server or container lacks.
         "opencv-python-headless>=4.6",
+        "psutil>=5.8",
         "PyYAML>=5.4",
         "rosbags>=0.11",
         "rosbags-image>=0.10",
