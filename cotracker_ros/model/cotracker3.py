@@ -98,6 +98,11 @@ class CoTracker3(nn.Module):
         return self.corr_mlp.fc1.weight.dtype
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.time_emb.device
+
+    @property
     def position_dtype(self) -> torch.dtype:
         """Type of positions and logits: single precision at least, since half a feature pixel is two px."""
         return torch.promote_types(self.dtype, torch.float32)

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from cotracker_ros.model import CoTracker3, Estimates, grid
 from cotracker_ros.model.cotracker3 import add_update, advance, new_estimates, select
 from cotracker_ros.tracking.base import PointTracker
 from cotracker_ros.tracking.config import TrackerConfig
+from cotracker_ros.tracking.scaling import image_per_input, input_frame, input_size
 from cotracker_ros.tracking.state import StreamState
 from cotracker_ros.tracking.table import Estimate, TrackTable
 from cotracker_ros.tracking.types import Tracks
@@ -70,11 +70,6 @@ class StreamTracker(PointTracker):
     def image_size(self) -> tuple[int, int] | None:
         """Width and height of this epoch's images, px; None before the first."""
         return self.state.image_size
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network runs."""
-        return self.model.time_emb.device
 
     @torch.no_grad()
     def track(self, image: NDArray[np.uint8], stamp: int = 0) -> list[Tracks]:
@@ -131,7 +126,7 @@ class StreamTracker(PointTracker):
         """
         state = self.state
         assert state.estimates is not None  # there has been an update
-        rows = torch.from_numpy(np.flatnonzero(state.table.ids > 0)).to(self.device)
+        rows = torch.from_numpy(np.flatnonzero(state.table.ids > 0)).to(self.model.device)
         count = state.answered - state.start
         xy, visibility, confidence = (part[rows, :count] for part in state.estimates)
         xy = xy * (self._image_per_input() * self.model.config.stride)
@@ -151,28 +146,18 @@ class StreamTracker(PointTracker):
     # Images
 
     def _input_size(self) -> tuple[int, int]:
-        """Height and width of the network's input, px, multiples of its stride."""
+        """Height and width of the network's input, px."""
         assert self.state.image_size is not None
-        width = self.config.input_width or self.state.image_size[0]
-        height = self.config.input_height or self.state.image_size[1]
-        stride, least = self.model.config.stride, self.model.config.smallest_side
-        return max(least, round(height / stride) * stride), max(least, round(width / stride) * stride)
+        return input_size(self.state.image_size, self.config, self.model.config)
 
     def _image_per_input(self) -> Tensor:
-        """(2,) px of the image per px of the network's input, between the centres of the outermost pixels."""
+        """(2,) px of the image per px of the network's input."""
         assert self.state.image_size is not None
-        height, width = self._input_size()
-        image = torch.tensor(self.state.image_size, dtype=self.model.position_dtype) - 1
-        return (image / (torch.tensor([width, height]) - 1)).to(self.device)
+        return image_per_input(self.state.image_size, self._input_size(), self.model)
 
     def _remember(self, image: NDArray[np.uint8]) -> None:
         """Encode an image into its slot of the ring."""
-        frame = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
-        frame = frame.permute(2, 0, 1)[None].to(self.model.position_dtype)
-        size = self._input_size()
-        if frame.shape[-2:] != size:
-            frame = F.interpolate(frame, size, mode="bilinear", align_corners=True)
-        levels = self.model.encode(frame)
+        levels = self.model.encode(input_frame(image, self._input_size(), self.model))
         if not self.state.pyramid:
             window = self.model.config.window
             self.state.pyramid = [level.new_zeros(window, *level.shape[1:]) for level in levels]
@@ -210,7 +195,7 @@ class StreamTracker(PointTracker):
             blank.clone() for _ in range(config.corr_levels)
         ]
         start = new_estimates(
-            torch.zeros(count, 2, device=self.device, dtype=self.model.position_dtype), config.window
+            torch.zeros(count, 2, device=self.model.device, dtype=self.model.position_dtype), config.window
         )
         joined = zip(state.estimates or start, start, strict=True)
         state.estimates = Estimates(*(torch.cat([a, b]) for a, b in joined)) if state.estimates else start
@@ -243,7 +228,7 @@ class StreamTracker(PointTracker):
         rows = rows & ~np.isin(state.owner, gone[gone > 0])
         state.table.keep(rows)
         state.owner, state.started = state.owner[rows], state.started[rows]
-        index = torch.from_numpy(np.flatnonzero(rows)).to(self.device)
+        index = torch.from_numpy(np.flatnonzero(rows)).to(self.model.device)
         state.support = [level[index] for level in state.support]
         if state.estimates is not None:
             state.estimates = Estimates(*(part[index] for part in state.estimates))
@@ -275,7 +260,7 @@ class StreamTracker(PointTracker):
 
     def _refine(self, rows: NDArray[np.int64], shift: int, first_new: int) -> None:
         """Refine rows in the window moved by ``shift``, whose images from index ``first_new`` on are new."""
-        state, config, device = self.state, self.model.config, self.device
+        state, config, device = self.state, self.model.config, self.model.device
         window = config.window
         everything = len(rows) == len(state)
         index = torch.from_numpy(rows).to(device)
@@ -316,8 +301,8 @@ class StreamTracker(PointTracker):
         if not len(rows):
             return
         window = self.model.config.window
-        slots = torch.from_numpy(self.table.query_frame[rows] % window).to(self.device)
-        index = torch.from_numpy(rows).to(self.device)
+        slots = torch.from_numpy(self.table.query_frame[rows] % window).to(self.model.device)
+        index = torch.from_numpy(rows).to(self.model.device)
         for level, part in zip(
             self.state.support, self.model.support(self.state.pyramid, slots, xy), strict=True
         ):
@@ -328,7 +313,7 @@ class StreamTracker(PointTracker):
         if not self.config.extrapolate or first_new < 2:
             return estimates
         velocity = estimates.xy[:, first_new - 1] - estimates.xy[:, first_new - 2]
-        steps = torch.arange(1, estimates.xy.shape[1] - first_new + 1, device=self.device)
+        steps = torch.arange(1, estimates.xy.shape[1] - first_new + 1, device=self.model.device)
         ahead = self.config.extrapolate * velocity[:, None] * steps[:, None]
         xy = torch.cat([estimates.xy[:, :first_new], estimates.xy[:, first_new:] + ahead], 1)
         return estimates._replace(xy=xy)

@@ -14,6 +14,7 @@ from cotracker_ros.tracking.base import PointTracker
 from cotracker_ros.tracking.config import TrackerConfig
 from cotracker_ros.tracking.factory import create_tracker
 from cotracker_ros.tracking.network import load_model, wants_offline
+from cotracker_ros.tracking.scaling import image_per_input, input_frame, input_size
 from cotracker_ros.tracking.stream import StreamTracker
 
 
@@ -112,32 +113,21 @@ def _forward(frames: NDArray[np.uint8], points: NDArray[np.float64], tracker: Po
 def _offline(
     frames: NDArray[np.uint8], points: NDArray[np.float64], model: CoTracker3, config: TrackerConfig
 ) -> TrackResult:
-    stride, device, dtype = model.config.stride, model.time_emb.device, model.position_dtype
-    height, width = frames.shape[1:3]
-    size = (
-        max(model.config.smallest_side, round((config.input_height or height) / stride) * stride),
-        max(model.config.smallest_side, round((config.input_width or width) / stride) * stride),
-    )
-    video = torch.stack([_resized(frame, size, device, dtype) for frame in frames])
-    scale = (torch.tensor([width, height], dtype=dtype) - 1) / (torch.tensor([size[1], size[0]]) - 1)
-    queries = torch.from_numpy(points).to(dtype)
+    image_size = (frames.shape[2], frames.shape[1])
+    size = input_size(image_size, config, model.config)
+    scale = image_per_input(image_size, size, model).cpu()
+    video = torch.cat([input_frame(frame, size, model) for frame in frames])
+    queries = torch.from_numpy(points).to(model.position_dtype)
     queries[:, 1:] /= scale
     if config.support_grid:
-        support = grid(config.support_grid, size).to(dtype)
+        support = grid(config.support_grid, size).to(queries.dtype)
         queries = torch.cat([queries, F.pad(support, (1, 0))])
-    prediction = model(video[None], queries[None].to(device), config.iterations)
+    prediction = model(video[None], queries[None].to(model.device), config.iterations)
     xy, visibility, confidence = (part[0, :, : len(points)].cpu() for part in prediction)
     seen = visibility * confidence > config.visible_threshold
     xy = xy * scale
-    inside = ((xy >= 0) & (xy <= torch.tensor([width - 1, height - 1]))).all(-1)
+    inside = ((xy >= 0) & (xy <= torch.tensor(image_size) - 1)).all(-1)
     return TrackResult(xy.numpy(), visibility.numpy(), confidence.numpy(), (seen & inside).numpy())
-
-
-def _resized(
-    frame: NDArray[np.uint8], size: tuple[int, int], device: torch.device, dtype: torch.dtype
-) -> torch.Tensor:
-    image = torch.from_numpy(np.ascontiguousarray(frame)).to(device).permute(2, 0, 1)[None].to(dtype)
-    return F.interpolate(image, size, mode="bilinear", align_corners=True)[0]
 
 
 def _check(frames: NDArray[np.uint8], queries: ArrayLike) -> NDArray[np.float64]:
