@@ -47,6 +47,11 @@ class Inbox:
                 raise AssertionError(f"timed out with {len(self.messages)} messages")
             return list(self.messages)
 
+    def changed(self, timeout):
+        """Wait for the next message, or until `timeout` s have passed."""
+        with self._changed:
+            self._changed.wait(timeout)
+
     def wait_for(self, condition, timeout=TIMEOUT):
         """Wait for a message for which `condition` holds; returns the newest one."""
         found = self.wait(lambda messages: any(map(condition, messages)), timeout)

@@ -85,6 +85,9 @@ class Rig:
 
     def __init__(self, graph, *, depth_class=Image, camera_info=True, **parameters):
         defaults = {"diagnostics_period": 0.05, "map_period": 0.1, "marker_period": 0.01}
+        # Nothing may get lost on the way in these tests.
+        for topic in ("/depth", "/depth/compressedDepth", "/camera_info"):
+            defaults[f"qos_overrides.{topic}.subscription.reliability"] = "reliable"
         self.node = graph.add(LifterNode, **defaults | parameters)
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
@@ -92,8 +95,8 @@ class Rig:
         self.diagnostics = graph.listen(DiagnosticArray, "/diagnostics")
         topic = "depth" if depth_class is Image else "depth/compressedDepth"
         self.tracks = graph.publisher(TrackArray, "tracks")
-        self.depth = graph.publisher(depth_class, topic, reliable=False)
-        self.info = graph.publisher(CameraInfo, "camera_info", reliable=False)
+        self.depth = graph.publisher(depth_class, topic)
+        self.info = graph.publisher(CameraInfo, "camera_info")
         if camera_info:
             self.info.publish(to_ros(CameraInfo, camera_info_fields(CAMERA, START, FRAME)))
 

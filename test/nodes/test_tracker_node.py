@@ -50,10 +50,13 @@ def points(*xy, labels=()):
     return AddPoints.Request(x=x, y=y, labels=list(labels))
 
 
-def tracker(graph, **parameters):
-    node = graph.add(
-        TrackerNode, **{"backend": "klt", "queue_size": 20, "diagnostics_period": 0.05} | parameters
-    )
+def tracker(graph, *, reliable=True, **parameters):
+    """An active tracker; it asks for every image unless the camera may lose some (`reliable`)."""
+    defaults = {"backend": "klt", "queue_size": 20, "diagnostics_period": 0.05}
+    if reliable:
+        topics = ("/image", "/image/compressed", "/left/image", "/right/image")
+        defaults |= {f"qos_overrides.{topic}.subscription.reliability": "reliable" for topic in topics}
+    node = graph.add(TrackerNode, **defaults | parameters)
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
     return node
@@ -86,10 +89,16 @@ def test_points_asked_for_before_the_first_image_are_followed(graph, texture):
 
 @pytest.mark.parametrize("reliable", [True, False])
 def test_reliable_and_best_effort_cameras_are_heard(graph, texture, reliable):
-    tracker(graph, seed="grid", seed_count=20)
+    tracker(graph, reliable=False, seed="grid", seed_count=20)
     tracks_in = graph.listen(TrackArray, "tracker/tracks", reliable=reliable)
     camera = graph.publisher(Image, "image", reliable=reliable)
-    assert len(play(camera, tracks_in, texture, range(2)).ids) >= 12
+    # Best effort: an image may get lost, so the camera goes on until it is heard.
+    for i in range(50):
+        camera.publish(image(texture, i))
+        if tracks_in.messages:
+            break
+        tracks_in.changed(0.3)
+    assert len(tracks_in.wait()[0].ids) >= 12
 
 
 def test_compressed_images(graph, texture):
@@ -402,7 +411,7 @@ def test_cameras_share_one_network_and_every_image_is_answered(graph, texture, t
 
 
 def test_a_camera_whose_qos_does_not_fit_is_told(graph, texture):
-    tracker(graph, **{"qos_overrides./image.subscription.reliability": "reliable"})
+    tracker(graph)
     diagnostics = graph.listen(DiagnosticArray, "/diagnostics")
     graph.publisher(Image, "image", reliable=False, subscribers=0)
     told = diagnostics.wait_for(lambda m: m.status and "qos_overrides./image" in m.status[0].message)
