@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -101,12 +104,13 @@ def run(args: argparse.Namespace) -> int:
     for tracks in args.tracks:
         add(_stream("klt", TrackerConfig(), None, tracks, size, window + 100))
     growth = _growth(args.images)
+    node = _node_overhead(max(args.tracks))
     bar.close()
-    text = _table(rows, growth, device)
+    text = _table(rows, growth, node, device)
     print(text)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "bench.md").write_text(text + "\n")
-    numbers = {"rows": [asdict(row) for row in rows], "growth": growth}
+    numbers = {"rows": [asdict(row) for row in rows], "growth": growth, "node": node}
     (args.out / "bench.json").write_text(json.dumps(numbers, indent=1) + "\n")
     return 0
 
@@ -219,6 +223,17 @@ def _growth(images: int) -> dict[str, float]:
     return sizes
 
 
+def _node_overhead(tracks: int) -> dict[str, float]:
+    """What the tracker node adds to KLT on VGA images, ms; nothing where there is no ROS."""
+    if importlib.util.find_spec("rclpy") is None or importlib.util.find_spec("cotracker_ros.msg") is None:
+        return {}
+    command = [sys.executable, "-m", "cotracker_ros.nodes.overhead", str(tracks)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        raise RuntimeError(f"the node's overhead could not be measured: {done.stderr.strip()[-300:]}")
+    return {"tracks": tracks} | json.loads(done.stdout.strip().splitlines()[-1])
+
+
 def _percentiles(seconds: list[float]) -> tuple[float, float]:
     p50, p95 = np.percentile(np.array(seconds) * 1e3, [50, 95])
     return float(p50), float(p95)
@@ -228,7 +243,9 @@ def _resident() -> float:
     return psutil.Process().memory_info().rss / 1e6
 
 
-def _table(rows: list[Measurement], growth: dict[str, float], device: torch.device) -> str:
+def _table(
+    rows: list[Measurement], growth: dict[str, float], node: dict[str, float], device: torch.device
+) -> str:
     base = rows[0].frames_per_second
     lines = [
         f"{platform.machine()}, {psutil.cpu_count(logical=True)} cores, {torch.get_num_threads()} threads, "
@@ -244,4 +261,11 @@ def _table(rows: list[Measurement], growth: dict[str, float], device: torch.devi
             f"| {row.p50:.1f} | {row.p95:.1f} | {shares} | {row.memory:.0f} |"
         )
     lines += ["", "Memory, MB: " + ", ".join(f"{name} images {size:.0f}" for name, size in growth.items())]
+    if node:
+        lines += [
+            "",
+            f"Node, 640x480 rgb8, {node['tracks']:.0f} tracks, image published to tracks received, less the "
+            f"tracker's own time: p50 {node['overhead p50 ms']:.1f} ms, p95 {node['overhead p95 ms']:.1f} ms "
+            f"(KLT itself: {node['tracker p50 ms']:.1f}, {node['tracker p95 ms']:.1f})",
+        ]
     return "\n".join(lines)

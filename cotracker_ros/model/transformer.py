@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from cotracker_ros.model.config import CoTracker3Config
 
-# How many tokens go through a block at a time when no gradient is kept; bounds the memory of its MLP.
-TOKENS_AT_A_TIME = 65536
+# How many tokens go through a block at a time when no gradient is kept: what its MLP makes of them stays in
+# cache on a CPU and is bounded on a GPU, whatever the number of tracks.
+TOKENS_AT_A_TIME = {"cpu": 2048}
+TOKENS_AT_A_TIME_ELSEWHERE = 65536
 
 
 class Attention(nn.Module):
@@ -137,7 +139,8 @@ def _norm(x: Tensor) -> Tensor:
 
 def _in_chunks(block: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Apply a block to x (B, L, hidden), some of the B rows at a time when no gradient is kept."""
-    step = max(1, TOKENS_AT_A_TIME // x.shape[1])
+    tokens = TOKENS_AT_A_TIME.get(x.device.type, TOKENS_AT_A_TIME_ELSEWHERE)
+    step = max(1, tokens // x.shape[1])
     if torch.is_grad_enabled() or step >= len(x):
         return block(x)
     return torch.cat([block(part) for part in x.split(step)])

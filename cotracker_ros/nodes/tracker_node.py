@@ -33,6 +33,8 @@ GROUPS = (
     ParameterGroup(
         TrackerConfig,
         live=_LIVE_TRACKING,
+        # A robot acts on the image that it sees now: one quick pass per image instead of bursts of eight.
+        defaults={"update_every": 1, "iterations": 1, "revise": 0},
         ranges={
             "iterations": (1, 32),
             "extrapolate": (0.0, 1.0),

@@ -1,5 +1,6 @@
 """The parameter files and what the nodes declare say the same."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -47,4 +48,15 @@ def test_every_parameter_is_explained(context, name, node_class):
 def test_the_node_starts_with_the_file(context, name, node_class):
     node = node_class(cli_args=["--ros-args", "--params-file", str(CONFIG / f"{name}.yaml")])
     node.parameters.configs()
+    node.destroy_node()
+
+
+@pytest.mark.parametrize("name, node_class", NODES)
+def test_the_documentation_lists_the_same_defaults(context, name, node_class):
+    page = (CONFIG.parent / "docs" / "parameters.md").read_text()
+    section = page.split(f"## {name}_node")[1].split("\n## ")[0]
+    node = node_class()
+    for parameter in node.parameters.names:
+        value = json.dumps(node.get_parameter(parameter).value)
+        assert f"| `{parameter}` | `{value}` |" in section
     node.destroy_node()

@@ -271,7 +271,7 @@ def test_many_tracks_in_parts_equal_few_at_once(network, frames, monkeypatch):
     config = TrackerConfig(update_every=2, iterations=2, **NATIVE)
     whole = track_video(frames[:9], queries, tracker=network, config=config)
     monkeypatch.setattr("cotracker_ros.model.correlation.PAIRS_AT_A_TIME", {"cpu": 24})
-    monkeypatch.setattr("cotracker_ros.model.transformer.TOKENS_AT_A_TIME", 50)
+    monkeypatch.setattr("cotracker_ros.model.transformer.TOKENS_AT_A_TIME", {"cpu": 50})
     parts = track_video(frames[:9], queries, tracker=network, config=config)
     assert np.allclose(whole.xy, parts.xy, atol=1e-3)
 
