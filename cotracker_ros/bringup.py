@@ -41,12 +41,18 @@ def is_true(context: LaunchContext, name: str) -> bool:
     return LaunchConfiguration(name).perform(context).lower() in ("true", "1")
 
 
+def request(node: LifecycleNode, transition: int) -> EmitEvent:
+    """Ask a node for a transition, `lifecycle_msgs.msg.Transition.TRANSITION_...`."""
+    return EmitEvent(event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition))
+
+
 def lifecycle_node(
     context: LaunchContext,
     name: str,
     *,
     parameters: Sequence[str | Mapping[str, Any]],
     remappings: Sequence[tuple[str, str]] = (),
+    activate: bool = True,
 ) -> list[Action]:
     """Start `<name>_node` of this package, configure it, and activate it once it is configured.
 
@@ -58,6 +64,7 @@ def lifecycle_node(
         name: tracker, lifter or player: the node's name.
         parameters: parameter files and values; later ones win.
         remappings: of topics.
+        activate: False: only configure it.
 
     Returns:
         What the launch file adds to its description.
@@ -82,23 +89,15 @@ def lifecycle_node(
         # The services of a process that was killed are seen for a while yet, and a request to them gets lost:
         # a node that may come back brings itself up.
         return [node]
-
-    def change(transition: int) -> EmitEvent:
-        return EmitEvent(
-            event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition)
-        )
-
-    return [
-        RegisterEventHandler(
-            OnStateTransition(
-                target_lifecycle_node=node,
-                start_state="configuring",
-                goal_state="inactive",
-                entities=[change(Transition.TRANSITION_ACTIVATE)],
-            )
-        ),
-        RegisterEventHandler(
-            OnProcessStart(target_action=node, on_start=[change(Transition.TRANSITION_CONFIGURE)])
-        ),
-        node,
-    ]
+    configure = RegisterEventHandler(
+        OnProcessStart(target_action=node, on_start=[request(node, Transition.TRANSITION_CONFIGURE)])
+    )
+    if not activate:
+        return [configure, node]
+    when_configured = OnStateTransition(
+        target_lifecycle_node=node,
+        start_state="configuring",
+        goal_state="inactive",
+        entities=[request(node, Transition.TRANSITION_ACTIVATE)],
+    )
+    return [RegisterEventHandler(when_configured), configure, node]

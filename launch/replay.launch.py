@@ -23,26 +23,37 @@ from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
 from launch_ros.event_handlers import OnStateTransition
+from lifecycle_msgs.msg import Transition
 
-from cotracker_ros.bringup import given, is_true, lifecycle_node
+from cotracker_ros.bringup import given, is_true, lifecycle_node, request
 
 LAUNCH = Path(get_package_share_directory("cotracker_ros"), "launch")
 
 
 class PlayWhenReady:
-    """Starts the player once tracker and lifter are active: what it plays before that would be lost."""
+    """Activates the player once tracker and lifter are active: what it plays before that would be lost.
+
+    It is running and configured by then. A process that starts only then would play its first second to
+    nobody, because that is how long others need to find it.
+    """
 
     def __init__(self) -> None:
-        self._waited_for = {"tracker", "lifter"}
+        self._waited_for = {("player", "inactive"), ("tracker", "active"), ("lifter", "active")}
+        self._player: LifecycleNode | None = None
 
     def __call__(self, context: LaunchContext) -> list[Action]:
-        """Called whenever a node has become active."""
-        name = context.locals.event.action.node_name.rpartition("/")[2]
-        if name not in self._waited_for:
+        """Called at every transition of a node."""
+        event = context.locals.event
+        name = event.action.node_name.rpartition("/")[2]
+        if name == "player":
+            self._player = event.action
+        step = (name, event.goal_state)
+        if step not in self._waited_for:
             return []
-        self._waited_for.remove(name)
-        return [] if self._waited_for else play(context)
+        self._waited_for.remove(step)
+        return [] if self._waited_for else [request(self._player, Transition.TRANSITION_ACTIVATE)]
 
 
 def play(context: LaunchContext) -> list[Action]:
@@ -57,6 +68,7 @@ def play(context: LaunchContext) -> list[Action]:
                 "loop": is_true(context, "loop"),
             }
         ],
+        activate=False,
     )
 
 
@@ -89,9 +101,7 @@ def generate_launch_description() -> LaunchDescription:
             RegisterEventHandler(
                 OnProcessExit(on_exit=[EmitEvent(event=Shutdown(reason="a process of the replay has ended"))])
             ),
-            RegisterEventHandler(
-                OnStateTransition(goal_state="active", entities=[OpaqueFunction(function=PlayWhenReady())])
-            ),
+            RegisterEventHandler(OnStateTransition(entities=[OpaqueFunction(function=PlayWhenReady())])),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(LAUNCH / "reconstruction.launch.py")),
                 launch_arguments={
@@ -101,5 +111,6 @@ def generate_launch_description() -> LaunchDescription:
                     "respawn": "false",
                 }.items(),
             ),
+            OpaqueFunction(function=play),
         ]
     )

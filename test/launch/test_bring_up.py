@@ -103,7 +103,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("images")
     noise = np.random.default_rng(0).integers(0, 256, (30, 48, 3), np.uint8)
     pattern = cv2.resize(noise, (192, 120), interpolation=cv2.INTER_CUBIC)
-    for frame in range(40):
+    for frame in range(90):
         cv2.imwrite(str(folder / f"{frame:04d}.png"), np.roll(pattern, frame, axis=1))
     return folder
 
@@ -151,20 +151,19 @@ def test_a_tracker_that_has_died_comes_back(node: Node, tmp_path: Path) -> None:
         wait_for_state(node, "/tracker", "active", log)
 
 
-def test_replay_tracks_the_first_image_and_ends_with_its_player(
-    node: Node, images: Path, tmp_path: Path
-) -> None:
+def test_replay_tracks_and_ends_with_its_player(node: Node, images: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     received: list[TrackArray] = []
     subscription = node.create_subscription(TrackArray, "/tracker/tracks", received.append, 100)
     parameters = tmp_path / "tracker.yaml"
     parameters.write_text("/**:\n  ros__parameters:\n    seed: grid\n    backend: klt\n")
-    with launched("replay", log, f"recording:={images}", f"tracker_params:={parameters}") as process:
+    # In a loop: on a busy machine the first round may be over before this test's subscription is found.
+    arguments = (f"recording:={images}", f"tracker_params:={parameters}", "loop:=true")
+    with launched("replay", log, *arguments) as process:
         until = time.monotonic() + PATIENCE
-        while len(received) < 20 and time.monotonic() < until:
+        while len(received) < 60 and time.monotonic() < until:
             rclpy.spin_once(node, timeout_sec=0.1)
-        assert len(received) >= 20, log.read_text()
-        assert received[0].frame == 0
+        assert len(received) >= 60, log.read_text()
         assert len(received[0].ids) > 0
         line = next(line for line in log.read_text().splitlines() if "player_node" in line and "pid" in line)
         os.kill(int(line.split("pid [")[1].split("]")[0]), signal.SIGKILL)
