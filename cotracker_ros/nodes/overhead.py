@@ -1,7 +1,7 @@
 """What the tracker node adds to its engine: ``python -m cotracker_ros.nodes.overhead [TRACKS]``.
 
-One image after the other goes to the real node over DDS; the time from before its publication to the arrival
-of its tracks, less the time inside the tracker, is what messages, DDS and threads cost. Prints a line of JSON.
+One image after the other goes to the real node over DDS. Of the time from its publication to the arrival of
+its tracks, what passed inside the tracker is taken away; messages, DDS and threads are left. Prints JSON.
 """
 
 from __future__ import annotations
