@@ -21,7 +21,13 @@ def test_video(video):
     assert not recording.summary.has_depth
     for _ in range(2):
         events = list(recording.events())
-        assert [event.stamp for event in events] == [50_000_000, 100_000_000, 150_000_000, 200_000_000, 250_000_000]
+        assert [event.stamp for event in events] == [
+            50_000_000,
+            100_000_000,
+            150_000_000,
+            200_000_000,
+            250_000_000,
+        ]
         means = np.array([event.image.mean(axis=(0, 1)) for event in events])
         np.testing.assert_allclose(means[:, 0], 100 + 20 * np.arange(5), atol=4)  # red first
         np.testing.assert_allclose(means[:, 2], 20, atol=4)
