@@ -9,6 +9,7 @@ only then does the recording play at its own pace.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import itertools
 import json
 import queue
@@ -131,10 +132,12 @@ def demonstrate(config: DemoConfig, sample: Path = _SAMPLE) -> None:
         sample: Folder in which the sample recording is kept between runs.
 
     Raises:
-        DemoError: The nodes do not come up or fail.
+        DemoError: There is no ROS 2, or the nodes do not come up or fail.
         ValueError, OSError: The recording cannot be read.
     """
     begin = time.monotonic()
+    if importlib.util.find_spec("rclpy") is None:
+        raise DemoError("the demo runs the real nodes and needs ROS 2: run make demo, or cotracker_ros track")
     source = _open_source(config, sample)
     _clear(config.output)
     parameters = _node_parameters(config, source)

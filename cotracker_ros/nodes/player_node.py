@@ -43,6 +43,7 @@ _DEPTH_ENCODINGS = ("16UC1", "32FC1")
 _PLAYED = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
 _TRANSFORMS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 _LATE = 0.1  # s behind the recording's pace that count as late
+_PATIENCE = 2.0  # s at most that the start waits for a subscriber
 
 
 @dataclass(frozen=True)
@@ -291,6 +292,7 @@ class _Playback:
         """Thread: publish each message when its time has come."""
         self._topics["~/finished"].publish(Bool(data=False))
         self._read_ahead.wait()
+        self._await_listener()
         due_at = time.monotonic()
         previous: int | None = None
         while (due := self._next()) is not None:
@@ -311,6 +313,13 @@ class _Playback:
             self.state = "finished"
             self._logger.info(f"The recording has been played: {self.images} images.")
             self._topics["~/finished"].publish(Bool(data=True))
+
+    def _await_listener(self) -> None:
+        """Wait a while for somebody to hear: discovery takes its time, and what comes before is lost."""
+        deadline = time.monotonic() + _PATIENCE
+        while self._topics["image"].get_subscription_count() == 0 and time.monotonic() < deadline:
+            if self._stopped.wait(0.02):
+                return
 
     def _next(self) -> _Due | None:
         while not self._stopped.is_set():

@@ -1,6 +1,7 @@
 """The demonstration from end to end, small: real nodes over DDS; and what it says when something is wrong."""
 
 import argparse
+import importlib.util
 import json
 
 import numpy as np
@@ -77,3 +78,9 @@ def test_a_tracker_that_cannot_be_configured_is_said_with_its_log(sample, tmp_pa
     line = fail(capsys, *words, "--backend", "network", "--weights", "/no/such.pth")
     assert "/tracker cannot be configured" in line and "/no/such.pth" in line
     assert str(output / "logs" / "tracker.log") in line
+
+
+def test_without_ros_the_demo_says_so_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "needs ROS 2" in fail(capsys, "--output", str(tmp_path / "demo"))
+    assert not (tmp_path / "demo").exists()
