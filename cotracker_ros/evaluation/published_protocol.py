@@ -3,16 +3,32 @@
 In every step of 8 frames it does what the stream tracker does not: encode all 16 frames of the window and
 build their pyramids, sample the query patches again, sample every lattice point of every neighbourhood with
 a volumetric sampler, hold the whole correlation volume of a level at once, and copy all predictions so far.
+`published_layers` also gives it torch's own layers back, in place of this package's faster equals.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cotracker_ros.model import CoTracker3, Estimates
+from cotracker_ros.model import CoTracker3, Estimates, encoder
 from cotracker_ros.model.cotracker3 import add_update, advance, new_estimates, select
+from cotracker_ros.model.linear import Linear
+
+
+@contextmanager
+def published_layers() -> Iterator[None]:
+    """Run networks with `torch.nn.Linear` and instance norm as torch has them."""
+    with (
+        patch.object(Linear, "forward", torch.nn.Linear.forward),
+        patch.object(encoder, "_norm", F.instance_norm),
+    ):
+        yield
 
 
 class PublishedProtocol:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cotracker_ros.model.config import CoTracker3Config
+from cotracker_ros.model.linear import Linear
 
 # How many (track, frame) pairs are compared at a time: the temporaries stay in cache on a CPU and below
 # 100 MB on a GPU, whatever the number of tracks.
@@ -25,8 +26,8 @@ class CorrelationMlp(nn.Module):
 
     def __init__(self, config: CoTracker3Config) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(config.patch**2, config.corr_hidden)
-        self.fc2 = nn.Linear(config.corr_hidden, config.corr_width)
+        self.fc1 = Linear(config.patch**2, config.corr_hidden)
+        self.fc2 = Linear(config.corr_hidden, config.corr_width)
 
     def forward(self, volume: Tensor) -> Tensor:
         """Map volumes (…, Q * Q) to embeddings (…, corr_width)."""

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cotracker_ros.model.config import CoTracker3Config
+from cotracker_ros.model.linear import Linear
 
 # How many tokens go through a block at a time when no gradient is kept: what its MLP makes of them stays in
 # cache on a CPU and is bounded on a GPU, whatever the number of tracks.
-TOKENS_AT_A_TIME = {"cpu": 2048}
+TOKENS_AT_A_TIME = {"cpu": 4096}
 TOKENS_AT_A_TIME_ELSEWHERE = 65536
 
 
@@ -22,9 +23,9 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.to_q = nn.Linear(width, width)
-        self.to_kv = nn.Linear(width, 2 * width)
-        self.to_out = nn.Linear(width, width)
+        self.to_q = Linear(width, width)
+        self.to_kv = Linear(width, 2 * width)
+        self.to_out = Linear(width, width)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """Attend from x (B, L, width) to a context (B, M, width)."""
@@ -39,8 +40,8 @@ class Mlp(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc1 = Linear(width, hidden)
+        self.fc2 = Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (…, width) to itself."""
@@ -85,9 +86,9 @@ class UpdateTransformer(nn.Module):
         depth = range(config.depth)
         # The spelling is the one in published checkpoints.
         self.virual_tracks = nn.Parameter(torch.randn(1, config.virtual_tracks, 1, config.hidden))
-        self.input_transform = nn.Linear(config.token_width, config.hidden)
-        self.flow_head = nn.Linear(config.hidden, 2)
-        self.vis_conf_head = nn.Linear(config.hidden, 2)
+        self.input_transform = Linear(config.token_width, config.hidden)
+        self.flow_head = Linear(config.hidden, 2)
+        self.vis_conf_head = Linear(config.hidden, 2)
         self.time_blocks = nn.ModuleList(SelfBlock(config) for _ in depth)
         self.space_virtual_blocks = nn.ModuleList(SelfBlock(config) for _ in depth)
         self.space_point2virtual_blocks = nn.ModuleList(CrossBlock(config) for _ in depth)
