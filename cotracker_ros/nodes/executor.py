@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from rclpy.executors import ShutdownException, SingleThreadedExecutor, TimeoutException
 from rclpy.logging import get_logger
@@ -28,6 +29,7 @@ class ServicesAsideExecutor(SingleThreadedExecutor):
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
         """Wait for one callback and run it, or hand it over if it is a service's."""
+        entity: Any
         try:
             task, entity, _ = self.wait_for_ready_callbacks(timeout_sec=timeout_sec)
         except (ShutdownException, TimeoutException):

@@ -10,6 +10,7 @@ import json
 import sys
 import threading
 import time
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -73,9 +74,11 @@ def _ask_node(tracks: int) -> list[float]:
     client = rclpy.create_node("overhead")
     publisher = client.create_publisher(Image, "image", 5)
     answered: list[int] = []
-    client.create_subscription(
-        TrackArray, "tracker/tracks", lambda message: answered.append(stamp_ns(message.header.stamp)), RESULTS
-    )
+
+    def take(message: Any) -> None:
+        answered.append(stamp_ns(message.header.stamp))
+
+    client.create_subscription(TrackArray, "tracker/tracks", take, RESULTS)
     image = np.random.default_rng(0).integers(0, 255, (_SIZE[1], _SIZE[0], 3), dtype=np.uint8)
     taken: list[float] = []
     try:

@@ -120,7 +120,7 @@ class Recorder(Node):
                 message_class, topic, self._keep(topic, message_class, connection), qos, raw=True
             )
 
-    def _keep(self, topic: str, message_class: Any, connection: Any) -> Callable[[bytes, Any], None]:
+    def _keep(self, topic: str, message_class: Any, connection: Any) -> Callable[..., None]:
         fields = message_class.get_fields_and_field_types()
         has_stamp = next(iter(fields.values()), "") == "std_msgs/Header"
         is_result = topic in self._plan.results

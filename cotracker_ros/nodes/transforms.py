@@ -6,6 +6,7 @@ Both are looked up like `cotracker_ros.reconstruction.TransformBuffer`.
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,7 +52,7 @@ class TopicTransforms:
         group = MutuallyExclusiveCallbackGroup()
         self._subscriptions = [
             node.create_subscription(
-                TFMessage, topic, lambda m, s=static: self._take(m, s), qos, callback_group=group
+                TFMessage, topic, partial(self._take, static=static), qos, callback_group=group
             )
             for topic, static, qos in (("/tf", False, _TF), ("/tf_static", True, _TF_STATIC))
         ]
