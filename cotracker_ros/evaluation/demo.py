@@ -36,6 +36,7 @@ from cotracker_ros.evaluation.network import private_network
 from cotracker_ros.evaluation.processes import DemoError, Processes
 from cotracker_ros.evaluation.summary import TrueTracks
 from cotracker_ros.recordings import ImageEvent, Recording, TransformEvent, open_recording
+from cotracker_ros.tracking.config import BACKENDS
 
 _SAMPLE = Path("out/sample")
 _LOOK_AHEAD = 200  # messages of a recording in which its transforms are looked for
@@ -95,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input", type=Path, help="bag, video file or image folder; default: a rendered sample"
     )
     parser.add_argument("--output", type=Path, default=Path("out/demo"), help="folder of the results")
-    parser.add_argument("--backend", default="auto", choices=("auto", "network", "klt"), help="what tracks")
+    parser.add_argument("--backend", default="auto", choices=BACKENDS, help="what tracks")
     parser.add_argument("--weights", default="", help="weights of the network: a path or a name")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of the player")
     parser.add_argument("--corners", type=int, default=100, help="corners followed beside the scored points")

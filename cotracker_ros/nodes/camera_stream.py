@@ -33,9 +33,8 @@ from cotracker_ros.nodes.qos import RESULTS, sensor_data, subscribe
 from cotracker_ros.nodes.worker import Worker
 from cotracker_ros.srv import AddPoints, AddRegion, RemoveTracks
 from cotracker_ros.tracking import TrackFlag, TrackingSession, Tracks
-from cotracker_ros.tracking.factory import BACKENDS
+from cotracker_ros.tracking.config import BACKENDS, PRECISIONS
 
-_PRECISIONS = ("fp32", "fp16", "bf16")
 _TRANSPORTS = ("raw", "compressed")
 Response = TypeVar("Response", AddPoints.Response, AddRegion.Response)
 
@@ -76,7 +75,7 @@ class TrackerNodeConfig:
     def __post_init__(self) -> None:
         for name, choices in (
             ("backend", BACKENDS),
-            ("precision", _PRECISIONS),
+            ("precision", PRECISIONS),
             ("image_transport", _TRANSPORTS),
         ):
             value = getattr(self, name)

@@ -21,10 +21,10 @@ from cotracker_ros.messages import (
     camera_from_message,
     decode_compressed_depth,
     decode_depth,
-    point_cloud_fields,
     stamp_ns,
     to_ros,
     track3d_array_fields,
+    track_cloud_fields,
     tracks_from_message,
 )
 from cotracker_ros.msg import Track3DArray, TrackArray
@@ -307,24 +307,12 @@ class LiftingStream:
         for tracks in ready:
             self._tracks_3d.publish(to_ros(Track3DArray, track3d_array_fields(tracks)))
             if self._points.get_subscription_count():
-                self._publish_points(tracks)
+                self._points.publish(to_ros(PointCloud2, track_cloud_fields(tracks)))
             self._markers.add(tracks)
             self._latest = tracks
             arrival = self._arrivals.pop(tracks.stamp, None)
             if arrival is not None:
                 self._clock.answered(arrival)
-
-    def _publish_points(self, tracks: Tracks3D) -> None:
-        known = np.isfinite(tracks.xyz).all(axis=1)
-        fields = point_cloud_fields(
-            tracks.xyz[known],
-            tracks.rgb[known],
-            tracks.ids[known],
-            tracks.velocity[known],
-            stamp=tracks.stamp,
-            frame_id=tracks.frame_id,
-        )
-        self._points.publish(to_ros(PointCloud2, fields))
 
     def _failed(self, key: str, error: Exception) -> None:
         """Count a message that could not be used, and say why."""

@@ -20,7 +20,7 @@ import yaml
 from numpy.typing import ArrayLike
 
 from cotracker_ros.recordings.errors import RecordingError
-from cotracker_ros.tracking.config import SessionConfig, TrackerConfig
+from cotracker_ros.tracking.config import BACKENDS, PRECISIONS, SessionConfig, TrackerConfig
 
 if TYPE_CHECKING:
     from cotracker_ros.tracking import PointTracker, TrackingSession
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 
 class OptionError(ValueError):
     """An option's value will not do; the text is one sentence."""
-
-
-_BACKENDS = ("auto", "network", "klt")
-_PRECISIONS = ("fp32", "fp16", "bf16")
 
 
 def add_recording_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,13 +52,13 @@ def add_tracker_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--backend",
-        choices=_BACKENDS,
+        choices=BACKENDS,
         default="auto",
         help="auto: the network if there are weights, else KLT",
     )
     group.add_argument("--weights", default="", help="a path, or a name such as default or scaled_online")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    group.add_argument("--precision", choices=_PRECISIONS, default="fp32", help="of the network")
+    group.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the network")
     group.add_argument("--compile", action="store_true", help="use torch.compile; slow at the start")
     add_fields(group, TrackerConfig)
 

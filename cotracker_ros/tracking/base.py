@@ -14,6 +14,11 @@ from cotracker_ros.tracking.table import Estimate, TrackTable, check_queries
 from cotracker_ros.tracking.types import Tracks
 
 
+def is_rgb(image: NDArray) -> bool:
+    """Whether an array is an image (H, W, 3) uint8 with at least one pixel."""
+    return image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size > 0
+
+
 class PointTracker(ABC):
     """Follows points through a stream of images, one image at a time.
 
@@ -154,7 +159,7 @@ class PointTracker(ABC):
         return max(self.frames - 1, 0)
 
     def _check_image(self, image: NDArray[np.uint8]) -> None:
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        if not is_rgb(image):
             raise ValueError(f"the image is {image.dtype} {image.shape}; give (H, W, 3) uint8 RGB")
         size = (image.shape[1], image.shape[0])
         if self.image_size not in (None, size):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+BACKENDS = ("auto", "network", "klt")
+PRECISIONS = ("fp32", "fp16", "bf16")
 SEEDS = ("none", "grid", "corners")
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cotracker_ros.tracking.base import PointTracker
-from cotracker_ros.tracking.config import KltConfig, TrackerConfig
+from cotracker_ros.tracking.config import BACKENDS, KltConfig, TrackerConfig
 from cotracker_ros.tracking.klt import KltTracker
 
 if TYPE_CHECKING:
     from cotracker_ros.model import CoTracker3
-
-BACKENDS = ("auto", "network", "klt")
 
 
 def create_tracker(

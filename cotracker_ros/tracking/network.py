@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from cotracker_ros.model import CoTracker3, checkpoints, find_weights
+from cotracker_ros.model import CoTracker3, find_weights
+from cotracker_ros.tracking.config import PRECISIONS
 
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_TYPES = dict(zip(PRECISIONS, (torch.float32, torch.float16, torch.bfloat16), strict=True))
 
 
 class DeviceError(ValueError):
@@ -57,13 +58,8 @@ def load_model(
     if precision == "fp16" and place.type == "cpu":
         raise DeviceError("precision fp16 needs a GPU; use fp32 or bf16 on a CPU")
     model = CoTracker3.from_checkpoint(find_weights(weights), place)
-    model = model.to(PRECISIONS[precision])
+    model = model.to(_TYPES[precision])
     if compile:
         for part in ("encode", "update"):
             setattr(model, part, torch.compile(getattr(model, part)))
     return model
-
-
-def wants_offline(weights: str) -> bool:
-    """Whether weights hold an offline network, which tracks whole clips only."""
-    return checkpoints.read(find_weights(weights))[0].offline

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cotracker_ros.tracking.base import PointTracker
+from cotracker_ros.tracking.base import PointTracker, is_rgb
 from cotracker_ros.tracking.config import SessionConfig
 from cotracker_ros.tracking.queries import box_points, corner_points, grid_points, mask_points
 from cotracker_ros.tracking.types import Tracks
@@ -82,7 +82,7 @@ class TrackingSession:
             See `PointTracker.track`; empty for an image that is dropped.
         """
         with self._lock:
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            if not is_rgb(image):
                 self._count("rejected", f"dropped an image of {image.dtype} {image.shape}; RGB is needed")
                 return []
             if not self._accept_stamp(stamp):
@@ -207,7 +207,7 @@ class TrackingSession:
         """Begin a new epoch in which the tracks go on at the same place of the resized image."""
         tracker, old = self._tracker, self._size_seen()
         xy = tracker.table.query_xy.copy()
-        ids, labels = tracker.table.ids.copy(), list(tracker.table.labels)
+        ids, labels = tracker.table.ids.copy(), tracker.table.labels.copy()
         if tracker.latest is not None:
             place = {identity: row for row, identity in enumerate(tracker.latest.ids.tolist())}
             for row, identity in enumerate(ids.tolist()):
@@ -216,8 +216,8 @@ class TrackingSession:
         self._restart(f"the image size changed from {old[0]}x{old[1]} to {size[0]}x{size[1]} px")
         scale = (np.array(size) - 1) / (np.array(old) - 1).clip(1)
         xy = (xy * scale).clip(0, np.array(size) - 1)
-        for row in np.flatnonzero(ids > 0).tolist():
-            tracker.add_points(xy[row : row + 1], labels[row], ids=ids[row : row + 1])
+        rows = ids > 0
+        tracker.add_points(xy[rows], labels[rows].tolist(), ids=ids[rows])
 
     def _seed(self, image: NDArray[np.uint8]) -> None:
         """Plant the first queries of an epoch, unless tracks of the epoch before go on."""
@@ -227,8 +227,7 @@ class TrackingSession:
         count = min(self.config.seed_count, self._tracker.config.max_tracks)
         grid = self.config.seed == "grid"
         points = grid_points(size, count=count) if grid else corner_points(image, count)
-        room = self._tracker.config.max_tracks - len(self._tracker.ids)
-        self._tracker.add_points(points[:room])
+        self._tracker.add_points(points[: self._tracker.config.max_tracks])
 
     def _retire(self) -> None:
         if not self.config.retire_after:

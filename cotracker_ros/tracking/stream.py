@@ -124,14 +124,10 @@ class StreamTracker(PointTracker):
             and confidence (N, F), probabilities. F counts the images answered so far in the window. Images
             before a track's query are included, though they mean little.
         """
-        state = self.state
-        assert state.estimates is not None  # there has been an update
-        rows = torch.from_numpy(np.flatnonzero(state.table.ids > 0)).to(self.model.device)
-        count = state.answered - state.start
-        xy, visibility, confidence = (part[rows, :count] for part in state.estimates)
-        xy = xy * (self._image_per_input() * self.model.config.stride)
-        parts = [part.cpu().numpy() for part in (xy, visibility.sigmoid(), confidence.sigmoid())]
-        return state.start, parts[0], parts[1], parts[2]
+        tracks = self.table.ids > 0
+        numbers = self._numbers(slice(0, self.state.answered - self.state.start))
+        xy, visibility, confidence = (part[tracks] for part in numbers)
+        return self.state.start, xy, visibility, confidence
 
     def _next_update(self) -> int:
         """Number of received images that the next update waits for."""
@@ -341,15 +337,21 @@ class StreamTracker(PointTracker):
         """What there is to say about the images from ``first`` on; those before ``first_new`` are revised."""
         state = self.state
         newest = state.stamps[state.frames - 1]
-        estimates = state.estimates or new_estimates(torch.zeros(0, 2), self.model.config.window)
-        columns = slice(first - state.start, state.frames - state.start)
-        xy, visibility, confidence = (part[:, columns].transpose(0, 1) for part in estimates)
-        xy = xy * (self._image_per_input() * self.model.config.stride)
-        parts = [part.cpu().numpy() for part in (xy, visibility.sigmoid(), confidence.sigmoid())]
+        numbers = self._numbers(slice(first - state.start, state.frames - state.start))
+        by_frame = (part.swapaxes(0, 1) for part in numbers)
         return [
-            Estimate(frame, state.stamps[frame], newest, frame < first_new, *numbers)
-            for frame, *numbers in zip(range(first, state.frames), *parts, strict=True)
+            Estimate(frame, state.stamps[frame], newest, frame < first_new, *parts)
+            for frame, *parts in zip(range(first, state.frames), *by_frame, strict=True)
         ]
+
+    def _numbers(self, columns: slice) -> tuple[NDArray, NDArray, NDArray]:
+        """Positions (R, F, 2), px of the image, and both probabilities (R, F) in frames of the window."""
+        estimates = self.state.estimates or new_estimates(
+            self._image_per_input().new_zeros(0, 2), self.model.config.window
+        )
+        xy, visibility, confidence = (part[:, columns] for part in estimates)
+        xy = xy * (self._image_per_input() * self.model.config.stride)
+        return xy.cpu().numpy(), visibility.sigmoid().cpu().numpy(), confidence.sigmoid().cpu().numpy()
 
 
 def _put(whole: Estimates, index: Tensor, part: Estimates) -> Estimates:

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from cotracker_ros.model import CoTracker3, grid
 from cotracker_ros.tracking.base import PointTracker
 from cotracker_ros.tracking.config import TrackerConfig
-from cotracker_ros.tracking.factory import create_tracker
-from cotracker_ros.tracking.network import load_model, wants_offline
+from cotracker_ros.tracking.klt import KltTracker
+from cotracker_ros.tracking.network import load_model
 from cotracker_ros.tracking.scaling import image_per_input, input_frame, input_size
 from cotracker_ros.tracking.stream import StreamTracker
 
@@ -61,18 +61,14 @@ def track_video(
     """
     points = _check(frames, queries)
     config = config or TrackerConfig(max_tracks=max(1, len(points)))
-    if isinstance(tracker, str) and tracker != "klt" and wants_offline(tracker):
-        tracker = load_model(tracker)
-    if isinstance(tracker, CoTracker3):
-        if tracker.config.offline:
-            return _offline(frames, points, tracker, config)
-        tracker = StreamTracker(tracker, config)
-    elif isinstance(tracker, str):
-        backend = "klt" if tracker == "klt" else "network"
-        tracker = create_tracker(backend, weights="" if tracker == "klt" else tracker, config=config)
-    else:
-        tracker = tracker.fork()
-    return _forward(frames, points, tracker)
+    if isinstance(tracker, PointTracker):
+        return _forward(frames, points, tracker.fork())
+    if tracker == "klt":
+        return _forward(frames, points, KltTracker(config))
+    model = load_model(tracker) if isinstance(tracker, str) else tracker
+    if model.config.offline:
+        return _offline(frames, points, model, config)
+    return _forward(frames, points, StreamTracker(model, config))
 
 
 def _forward(frames: NDArray[np.uint8], points: NDArray[np.float64], tracker: PointTracker) -> TrackResult:
@@ -133,11 +129,9 @@ def _offline(
 def _check(frames: NDArray[np.uint8], queries: ArrayLike) -> NDArray[np.float64]:
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not len(frames):
         raise ValueError(f"the frames are {frames.dtype} {frames.shape}; give (T, H, W, 3) uint8 RGB")
-    points = (
-        np.asarray(queries, np.float64).reshape(-1, 3)
-        if np.size(queries) == 0
-        else np.asarray(queries, np.float64)
-    )
+    points = np.asarray(queries, np.float64)
+    if points.size == 0:
+        points = points.reshape(0, 3)
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"the queries have the shape {points.shape}; give (N, 3) as t, x, y")
     bad = ~np.isfinite(points).all(1) | (points[:, 0] < 0) | (points[:, 0] >= len(frames))

@@ -344,3 +344,8 @@ def test_new_frames_may_start_where_the_motion_leads(network, frames):
     started = half._start_new_frames(before, first_new=4).xy[0]
     assert torch.equal(started[:4], xy[0, :4])
     assert started[4:].tolist() == [[6, 2.5], [7, 3], [8, 3.5], [9, 4]]
+
+
+def test_a_clip_without_queries_has_no_tracks(network, frames):
+    result = track_video(frames[:5], [], tracker=network, config=EVERY_FRAME)
+    assert result.xy.shape == (5, 0, 2)
