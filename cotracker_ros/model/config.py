@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 
+from cotracker_ros.model.encodings import MOTION_WIDTH, POSITION_WIDTH
+
 
 @dataclass(frozen=True)
 class CoTracker3Config:
@@ -14,13 +16,17 @@ class CoTracker3Config:
         window: Frames the transformer looks at. Online: the length of its windows; offline: the clip length
             its time embedding is made for (any clip length works).
         offline: One window over the whole clip instead of windows that advance by half their length.
+        causal: A frame never sees later ones: attention looks back in time only, motion is measured against
+            the frame before, time is relative, and tokens know where in the image they are. A stream's past is
+            then never computed again.
         stride: Image pixels per feature pixel.
         stem_width: Channels of the encoder's first convolution.
         stage_widths: Channels of its four residual stages.
         head_width: Channels between its two last convolutions.
         feature_width: Channels of a feature.
         corr_levels: Levels of the feature pyramid, each half the size of the one before.
-        corr_radius: The query patch and the patch it is compared with have side 2 * radius + 1.
+        corr_radius: The patch that is compared with the query's has side 2 * radius + 1.
+        support_radius: The same of the query's patch.
         corr_hidden: Width inside the correlation MLP.
         corr_width: Width of a correlation embedding, per level.
         hidden: Width of the transformer.
@@ -34,6 +40,7 @@ class CoTracker3Config:
 
     window: int = 16
     offline: bool = False
+    causal: bool = False
     stride: int = 4
     stem_width: int = 64
     stage_widths: tuple[int, int, int, int] = (64, 96, 128, 128)
@@ -41,6 +48,7 @@ class CoTracker3Config:
     feature_width: int = 128
     corr_levels: int = 4
     corr_radius: int = 3
+    support_radius: int = 3
     corr_hidden: int = 384
     corr_width: int = 256
     hidden: int = 384
@@ -54,7 +62,7 @@ class CoTracker3Config:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name in ("offline", "stage_widths", "corr_radius"):
+            if field.name in ("offline", "causal", "stage_widths", "corr_radius", "support_radius"):
                 continue
             if not value > 0:
                 raise ValueError(f"{field.name} is {value}; give a number above 0")
@@ -62,8 +70,11 @@ class CoTracker3Config:
             raise ValueError(f"stage_widths is {self.stage_widths}; give four numbers of channels")
         if self.stride not in (2, 4, 8, 16):
             raise ValueError(f"stride is {self.stride}; give 2, 4, 8 or 16")
-        if self.corr_radius < 0:
-            raise ValueError(f"corr_radius is {self.corr_radius}; give 0 or more")
+        if self.offline and self.causal:
+            raise ValueError("offline and causal are both set; an offline network looks both ways in time")
+        for name in ("corr_radius", "support_radius"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 0 or more")
         if self.hidden % self.heads:
             raise ValueError(
                 f"hidden is {self.hidden} and heads {self.heads}; hidden must be a multiple of heads"
@@ -74,14 +85,20 @@ class CoTracker3Config:
             raise ValueError(f"corr_width is {self.corr_width}; levels times width must be even")
 
     @property
-    def patch(self) -> int:
-        """Points in a correlation patch."""
-        return (2 * self.corr_radius + 1) ** 2
+    def support_patch(self) -> int:
+        """Points in a query's patch."""
+        return (2 * self.support_radius + 1) ** 2
+
+    @property
+    def volume(self) -> int:
+        """Numbers in a correlation volume: each point of a patch with each of the query's."""
+        return (2 * self.corr_radius + 1) ** 2 * self.support_patch
 
     @property
     def token_width(self) -> int:
-        """Numbers in a token: two logits, correlation embeddings, 84 of motion."""
-        return 2 + self.corr_levels * self.corr_width + 84
+        """Numbers in a token: two logits, correlation embeddings, motion, for causal networks position."""
+        where = MOTION_WIDTH + POSITION_WIDTH if self.causal else 2 * MOTION_WIDTH
+        return 2 + self.corr_levels * self.corr_width + where
 
     @property
     def smallest_side(self) -> int:

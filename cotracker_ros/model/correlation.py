@@ -26,11 +26,11 @@ class CorrelationMlp(nn.Module):
 
     def __init__(self, config: CoTracker3Config) -> None:
         super().__init__()
-        self.fc1 = Linear(config.patch**2, config.corr_hidden)
+        self.fc1 = Linear(config.volume, config.corr_hidden)
         self.fc2 = Linear(config.corr_hidden, config.corr_width)
 
     def forward(self, volume: Tensor) -> Tensor:
-        """Map volumes (…, Q * Q) to embeddings (…, corr_width)."""
+        """Map volumes (…, volume) to embeddings (…, corr_width)."""
         return self.fc2(F.gelu(self.fc1(volume)))
 
 
@@ -108,7 +108,7 @@ def correlation_volume(features: Tensor, frames: Tensor, support: Tensor, xy: Te
         radius: Reach of the lattice.
 
     Returns:
-        (N, S, Q, Q): the present patch is the slow index.
+        (N, S, P, Q) with P = (2 * radius + 1)^2: the present patch is the slow index.
     """
     tracks, length = xy.shape[:2]
     patches, fraction = gather_patches(features, frames.repeat(tracks), xy.reshape(-1, 2), radius)
@@ -127,14 +127,15 @@ def correlate(
         frames: (S,) integer, frame of each column of `xy`.
         support: Per level (N, Q, C).
         xy: (N, S, 2) positions in pixels of level 0.
-        mlp: Maps (…, Q * Q) to (…, E).
+        mlp: Maps (…, P * Q) to (…, E).
         radius: Reach of the lattice.
 
     Returns:
         (N, S, levels * E).
     """
     pairs = PAIRS_AT_A_TIME.get(xy.device.type, PAIRS_AT_A_TIME_ELSEWHERE)
-    step = max(1, pairs // max(1, xy.shape[1]))
+    # Each chunk's gradient would be as large as all features.
+    step = max(1, len(xy) if torch.is_grad_enabled() else pairs // max(1, xy.shape[1]))
     chunks = []
     for start in range(0, max(1, len(xy)), step):
         part = slice(start, start + step)

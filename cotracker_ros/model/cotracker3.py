@@ -17,7 +17,12 @@ from cotracker_ros.model import checkpoints
 from cotracker_ros.model.config import CoTracker3Config
 from cotracker_ros.model.correlation import CorrelationMlp, correlate, query_support
 from cotracker_ros.model.encoder import Encoder, feature_pyramid, normalise_features
-from cotracker_ros.model.encodings import motion_encoding, resample_time_embedding, time_embedding
+from cotracker_ros.model.encodings import (
+    motion_encoding,
+    position_encoding,
+    resample_time_embedding,
+    time_embedding,
+)
 from cotracker_ros.model.transformer import UpdateTransformer
 
 FRAMES_AT_A_TIME = 16
@@ -64,13 +69,13 @@ class CoTracker3(nn.Module):
     It holds weights only. What a stream needs to remember lives in `cotracker_ros.tracking.StreamTracker`.
     """
 
-    time_emb: Tensor
+    time_emb: Tensor | None
 
     def __init__(self, config: CoTracker3Config | None = None) -> None:
         super().__init__()
         self.config = config or CoTracker3Config()
         embedding = time_embedding(self.config.window, self.config.token_width)
-        self.register_buffer("time_emb", embedding)
+        self.register_buffer("time_emb", None if self.config.causal else embedding)
         self.fnet = Encoder(self.config)
         self.updateformer = UpdateTransformer(self.config)
         self.corr_mlp = CorrelationMlp(self.config)
@@ -100,7 +105,7 @@ class CoTracker3(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.time_emb.device
+        return self.corr_mlp.fc1.weight.device
 
     @property
     def position_dtype(self) -> torch.dtype:
@@ -132,7 +137,7 @@ class CoTracker3(nn.Module):
             frames: (N,) integer, frame of each query.
             xy: (N, 2) positions in feature pixels.
         """
-        return query_support(pyramid, frames, xy, self.config.corr_radius)
+        return query_support(pyramid, frames, xy, self.config.support_radius)
 
     def correlate(self, pyramid: list[Tensor], frames: Tensor, support: list[Tensor], xy: Tensor) -> Tensor:
         """Embed what the network sees around the tracks: (N, S, levels * corr_width).
@@ -146,12 +151,22 @@ class CoTracker3(nn.Module):
         return correlate(pyramid, frames, support, xy, self.corr_mlp, self.config.corr_radius)
 
     def tokens(self, estimates: Estimates, embedding: Tensor) -> Tensor:
-        """Put together the transformer's input, (N, S, token_width)."""
+        """Put together the transformer's input, (N, S, token_width).
+
+        Args:
+            estimates: Of S frames; for causal networks the frame before them may come first.
+            embedding: (N, S, levels * corr_width).
+        """
         config = self.config
         scale = estimates.xy.new_tensor([config.motion_width, config.motion_height]) / config.stride
-        motion = motion_encoding(estimates.xy, scale)
         logits = torch.stack([estimates.visibility, estimates.confidence], -1)
-        tokens = torch.cat([logits.to(self.dtype), embedding, motion.to(self.dtype)], -1)
+        parts = [logits, embedding, motion_encoding(estimates.xy, scale, causal=config.causal)]
+        if config.causal:
+            parts.append(position_encoding(estimates.xy, scale))
+        length = embedding.shape[1]
+        tokens = torch.cat([part[:, -length:].to(self.dtype) for part in parts], -1)
+        if self.time_emb is None:
+            return tokens
         return tokens + resample_time_embedding(self.time_emb, tokens.shape[1])
 
     def update(self, estimates: Estimates, embedding: Tensor, *, across_tracks: bool = True) -> Tensor:
@@ -159,6 +174,24 @@ class CoTracker3(nn.Module):
         x = self.updateformer.input_transform(self.tokens(estimates, embedding))
         delta = self.updateformer(x[None], across_tracks=across_tracks)[0]
         return delta.to(self.position_dtype)
+
+    def step(
+        self, estimates: Estimates, embedding: Tensor, past: list[Tensor], known: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return what a causal network's refinement pass adds to the estimates of the newest frame alone.
+
+        Args:
+            estimates: Of the frame before and the newest, (N, 2).
+            embedding: (N, 1, levels * corr_width) of the newest.
+            past: See `UpdateTransformer.step`; empty keys and values before the second frame.
+            known: See `UpdateTransformer.step`.
+
+        Returns:
+            (N, 4) Δx, Δy, Δ both logits; and what to remember of this frame, per time block.
+        """
+        x = self.updateformer.input_transform(self.tokens(estimates, embedding))
+        delta, present = self.updateformer.step(x[:, 0], past, known)
+        return delta.to(self.position_dtype), present
 
     def refine(
         self,

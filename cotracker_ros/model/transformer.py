@@ -29,9 +29,17 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """Attend from x (B, L, width) to a context (B, M, width)."""
+        return self.attend(x, self.to_kv(context))
+
+    def attend(self, x: Tensor, keys_values: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Attend from x (B, L, width) to keys and values (B, M, 2 * width).
+
+        ``bias`` (broadcast to (B, heads, L, M)) is added to the scores.
+        """
         q = self.to_q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, L, D)
-        k, v = self.to_kv(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v)
+        k, v = keys_values.unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        bias = bias if bias is None else bias.to(q.dtype)
+        y = _attention(q, k, v, bias) if _learns_on_cpu(q) else F.scaled_dot_product_attention(q, k, v, bias)
         return self.to_out(y.transpose(1, 2).flatten(2))
 
 
@@ -63,6 +71,51 @@ class SelfBlock(nn.Module):
         return x + self.mlp(_norm(x))
 
 
+class CausalBlock(SelfBlock):
+    """Self-attention in time that looks at the present frame and the ``window - 1`` frames before it.
+
+    Time enters as a learned bias for each distance and head, so that what is known of a frame stays true
+    while it grows older.
+    """
+
+    def __init__(self, config: CoTracker3Config) -> None:
+        super().__init__(config)
+        self.window = config.window
+        self.distance_bias = nn.Parameter(torch.zeros(config.heads, config.window))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Update tokens (B, L, hidden) of L frames in order."""
+        y = _norm(x)
+        x = x + self.attn.attend(y, self.attn.to_kv(y), self._bias(x.shape[1]))
+        return x + self.mlp(_norm(x))
+
+    def step(self, x: Tensor, past: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Update the tokens of one frame from what is remembered of those before.
+
+        Args:
+            x: (B, 1, hidden) tokens of the present frame.
+            past: (B, L, 2 * hidden) keys and values of the last L < window frames, oldest first.
+            known: (B, L) bool, which of them there are.
+
+        Returns:
+            The tokens, and the keys and values (B, 1, 2 * hidden) of the present frame.
+        """
+        y = _norm(x)
+        present = self.attn.to_kv(y)
+        length = past.shape[1] + 1
+        hidden = F.pad(~known, (0, 1))[:, None, None, :]
+        bias = self.distance_bias[:, :length].flip(1)[None, :, None].masked_fill(hidden, -torch.inf)
+        x = x + self.attn.attend(y, torch.cat([past, present], 1), bias)
+        return x + self.mlp(_norm(x)), present
+
+    def _bias(self, length: int) -> Tensor:
+        """(heads, L, L): the bias for each distance, minus infinity for the future and the distant past."""
+        frame = torch.arange(length, device=self.distance_bias.device)
+        distance = frame[:, None] - frame
+        bias = self.distance_bias[:, distance.clamp(0, self.window - 1)]
+        return bias.masked_fill((distance < 0) | (distance >= self.window), -torch.inf)
+
+
 class CrossBlock(nn.Module):
     """Attention to a context and MLP, each on normed input and added to it."""
 
@@ -89,7 +142,8 @@ class UpdateTransformer(nn.Module):
         self.input_transform = Linear(config.token_width, config.hidden)
         self.flow_head = Linear(config.hidden, 2)
         self.vis_conf_head = Linear(config.hidden, 2)
-        self.time_blocks = nn.ModuleList(SelfBlock(config) for _ in depth)
+        time_block = CausalBlock if config.causal else SelfBlock
+        self.time_blocks = nn.ModuleList(time_block(config) for _ in depth)
         self.space_virtual_blocks = nn.ModuleList(SelfBlock(config) for _ in depth)
         self.space_point2virtual_blocks = nn.ModuleList(CrossBlock(config) for _ in depth)
         self.space_virtual2point_blocks = nn.ModuleList(CrossBlock(config) for _ in depth)
@@ -121,6 +175,28 @@ class UpdateTransformer(nn.Module):
         x = x[:, :tracks]
         return torch.cat([self.flow_head(x), self.vis_conf_head(x)], -1)
 
+    def step(self, x: Tensor, past: list[Tensor], known: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Map embedded tokens of one frame to updates, for causal networks.
+
+        Args:
+            x: (N, hidden), what `input_transform` gives for N tracks.
+            past: Per time block (N + V, L, 2 * hidden), keys and values of the L frames before, virtual tracks
+                last.
+            known: (N + V, L) bool, which of them there are.
+
+        Returns:
+            (N, 4) updates, and per time block the keys and values (N + V, 1, 2 * hidden) of this frame.
+        """
+        tracks = len(x)
+        x = torch.cat([x, self.virual_tracks[0, :, 0]])[:, None]
+        present = []
+        for k, time_block in enumerate(self.time_blocks):
+            x, keys_values = time_block.step(x, past[k], known)
+            present.append(keys_values)
+            x = self._space(k, x.transpose(0, 1), tracks).transpose(0, 1)
+        x = x[:tracks, 0]
+        return torch.cat([self.flow_head(x), self.vis_conf_head(x)], -1), present
+
     def _space(self, k: int, x: Tensor, tracks: int) -> Tensor:
         """Let the tracks of each frame, x (B * S, N + V, hidden), see each other through the virtual ones."""
 
@@ -132,6 +208,16 @@ class UpdateTransformer(nn.Module):
             return torch.cat([points, virtual], 1)
 
         return _in_chunks(group, x)
+
+
+def _learns_on_cpu(x: Tensor) -> bool:
+    return x.device.type == "cpu" and torch.is_grad_enabled()
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """Attention in plain steps: on a CPU the fused one's backward pass takes twice as long for short rows."""
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    return (scores if bias is None else scores + bias).softmax(-1).to(v.dtype) @ v
 
 
 def _norm(x: Tensor) -> Tensor:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from cotracker_ros.tracking.base import PointTracker
 from cotracker_ros.tracking.config import KltConfig, TrackerConfig
+from cotracker_ros.tracking.lucas_kanade import follow
 from cotracker_ros.tracking.table import Estimate, TrackTable
 from cotracker_ros.tracking.types import Tracks
 
 
 class KltTracker(PointTracker):
-    """Tracks points from image to image (Lucas and Kanade 1981; check by Kalal et al. 2010).
+    """Tracks points from image to image by `lucas_kanade.follow`.
 
     A point is lost when tracking it forward and back does not come home; it then stays where it was seen last
     and is not looked for again, because what Lucas-Kanade would find there is the thing that hides it.
@@ -107,20 +108,7 @@ class KltTracker(PointTracker):
         rows = np.flatnonzero(self._alive & (self._table.query_frame < self._frames))
         if not len(rows):
             return
-        start = self._xy[rows]
-        forward, found = self._flow(before, now, start)
-        back, found_back = self._flow(now, before, forward)
-        error = np.linalg.norm(back - start, axis=1)
-        home = found & found_back & (error < self.klt.max_error)
-        self._xy[rows[home]] = forward[home]
-        self._error[rows] = np.where(home, error, np.inf)
-        self._alive[rows] = home
-
-    def _flow(
-        self, first: NDArray[np.uint8], second: NDArray[np.uint8], xy: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        side = self.klt.window
-        moved, found, _ = cv2.calcOpticalFlowPyrLK(
-            first, second, xy[:, None], np.empty(0), winSize=(side, side), maxLevel=self.klt.levels
-        )
-        return np.asarray(moved, np.float32)[:, 0], np.asarray(found)[:, 0] > 0
+        followed = follow(before, now, self._xy[rows], self.klt)
+        self._xy[rows[followed.home]] = followed.xy[followed.home]
+        self._error[rows] = np.where(followed.home, followed.error, np.inf)
+        self._alive[rows] = followed.home

@@ -186,7 +186,7 @@ class StreamTracker(PointTracker):
         weight = self.model.corr_mlp.fc1.weight
         state.owner = np.concatenate([state.owner, owner])
         state.started = np.concatenate([state.started, np.zeros(count, bool)])
-        blank = weight.new_zeros(count, config.patch, config.feature_width)
+        blank = weight.new_zeros(count, config.support_patch, config.feature_width)
         state.support = [torch.cat([level, blank]) for level in state.support] or [
             blank.clone() for _ in range(config.corr_levels)
         ]
