@@ -17,8 +17,8 @@ class CoTracker3Config:
             its time embedding is made for (any clip length works).
         offline: One window over the whole clip instead of windows that advance by half their length.
         causal: A frame never sees later ones: attention looks back in time only, motion is measured against
-            the frame before, time is relative, and tokens know where in the image they are. A stream's past is
-            then never computed again.
+            the frame before, time is relative, and tokens know where in the image they are. What was computed
+            of a stream's past stays.
         stride: Image pixels per feature pixel.
         stem_width: Channels of the encoder's first convolution.
         stage_widths: Channels of its four residual stages.

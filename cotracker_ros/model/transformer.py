@@ -180,8 +180,8 @@ class UpdateTransformer(nn.Module):
 
         Args:
             x: (N, hidden), what `input_transform` gives for N tracks.
-            past: Per time block (N + V, L, 2 * hidden), keys and values of the L frames before, virtual tracks
-                last.
+            past: Per time block (N + V, L, 2 * hidden), keys and values of the L frames before; virtual
+                tracks come last.
             known: (N + V, L) bool, which of them there are.
 
         Returns:
@@ -191,6 +191,7 @@ class UpdateTransformer(nn.Module):
         x = torch.cat([x, self.virual_tracks[0, :, 0]])[:, None]
         present = []
         for k, time_block in enumerate(self.time_blocks):
+            assert isinstance(time_block, CausalBlock)
             x, keys_values = time_block.step(x, past[k], known)
             present.append(keys_values)
             x = self._space(k, x.transpose(0, 1), tracks).transpose(0, 1)

@@ -90,8 +90,8 @@ class PointTracker(ABC):
         """Add rows for queries that have been checked."""
 
     @abstractmethod
-    def _keep(self, rows: NDArray[np.bool_]) -> None:
-        """Drop all rows where ``rows`` is False."""
+    def _keep(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Drop all rows where ``rows`` is False, and those that depend on them; return what was kept."""
 
     @property
     def latest(self) -> Tracks | None:

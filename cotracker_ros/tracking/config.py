@@ -20,14 +20,16 @@ class TrackerConfig:
 
     Attributes:
         update_every: Network: frames between two updates, 1 to half the network's window. Half the window
-            is the published online protocol, number for number; 1 answers every image.
+            is the published online protocol, number for number; 1 answers every image. Causal networks
+            answer every image whatever it says.
         iterations: Network: refinement passes in each update.
         revise: Network: how many earlier frames of the window an update refines again; -1 means all of
             them (the published protocol). Frames that are not refined keep their cached correlations.
         extrapolate: Network: start a new frame at the last position moved on by this share of the last
             velocity. 0 starts where the point was last (the published protocol).
-        input_width: Network: width to which images are resized, px; 0 keeps the image's own.
-        input_height: Network: height to which images are resized, px; 0 keeps the image's own.
+        input_width: Network: width to which images are resized, px; -1 takes what the network is made for,
+            0 keeps the image's own.
+        input_height: Network: height to which images are resized, px; -1 and 0 as above.
         support_grid: Network: side of a grid of support points planted in the first image; 0 means none.
         support_refresh: Network: frames after which the support grid is planted anew; 0 means never.
         local_support: Network: side of a grid of support points around each query; 0 means none.
@@ -40,8 +42,8 @@ class TrackerConfig:
     iterations: int = 6
     revise: int = -1
     extrapolate: float = 0.0
-    input_width: int = 512
-    input_height: int = 384
+    input_width: int = -1
+    input_height: int = -1
     support_grid: int = 0
     support_refresh: int = 0
     local_support: int = 0
@@ -59,7 +61,10 @@ class TrackerConfig:
         _check(0 <= self.extrapolate <= 1, f"extrapolate is {self.extrapolate}; give a share from 0 to 1")
         for name in ("input_width", "input_height"):
             value = getattr(self, name)
-            _check(value == 0 or 32 <= value <= 8192, f"{name} is {value}; give 0 or 32 to 8192 px")
+            _check(
+                value in (-1, 0) or 32 <= value <= 8192,
+                f"{name} is {value}; give -1 (the network's), 0 (the image's) or 32 to 8192 px",
+            )
         for name in ("support_grid", "local_support"):
             value = getattr(self, name)
             _check(0 <= value <= 64, f"{name} is {value}; give 0 (none) to 64 points a side")

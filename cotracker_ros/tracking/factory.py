@@ -44,11 +44,10 @@ def create_tracker(
     if backend == "klt" or (backend == "auto" and not weights and model is None):
         return KltTracker(config, klt)
     # Whoever tracks with KLT alone need not wait for torch.
-    from cotracker_ros.tracking.network import load_model
-    from cotracker_ros.tracking.stream import StreamTracker
+    from cotracker_ros.tracking.network import load_model, network_tracker
 
     if model is None:
         if not weights:
             raise ValueError("backend 'network' needs weights; name a checkpoint, or use backend 'klt'")
         model = load_model(weights, device=device, precision=precision, compile=compile)
-    return StreamTracker(model, config)
+    return network_tracker(model, config)

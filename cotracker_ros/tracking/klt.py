@@ -99,9 +99,11 @@ class KltTracker(PointTracker):
         self._error = np.concatenate([self._error, np.zeros(count, np.float32)])
         return self._table.append(xy, labels, frame, ids)
 
-    def _keep(self, rows: NDArray[np.bool_]) -> None:
+    def _keep(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
         self._table.keep(rows)
         self._xy, self._alive, self._error = self._xy[rows], self._alive[rows], self._error[rows]
+        return rows
+        return rows
 
     def _step(self, before: NDArray[np.uint8], now: NDArray[np.uint8]) -> None:
         """Move all tracks that are alive from the last image to the next."""

@@ -39,7 +39,9 @@ class LabelledClip:
             ("known", self.known, shape),
         ):
             if array.shape != expected:
-                raise ValueError(f"{name} has the shape {array.shape}, expected {expected} to match the frames")
+                raise ValueError(
+                    f"{name} has the shape {array.shape}, expected {expected} to match the frames"
+                )
 
     def __len__(self) -> int:
         return len(self.frames)

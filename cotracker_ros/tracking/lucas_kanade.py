@@ -12,6 +12,8 @@ from cotracker_ros.tracking.config import KltConfig
 
 # How many followed points around a lost one say how it may have moved on.
 NEIGHBOURS = 5
+# What a point that does not come home loses of its confidence's logit.
+NOT_HOME = 4.0
 
 
 class Followed(NamedTuple):
@@ -19,7 +21,7 @@ class Followed(NamedTuple):
 
     Attributes:
         xy: (N, 2) float32 positions in the next image, px.
-        error: (N,) float32 how far following the point back misses its start, px; infinite if it was not found.
+        error: (N,) float32 how far following the point back misses its start, px; infinite if not found.
         home: (N,) bool, whether it comes home: the error is below `KltConfig.max_error`.
     """
 
@@ -72,6 +74,11 @@ def _flow(
     first: NDArray[np.uint8], second: NDArray[np.uint8], xy: NDArray[np.float32], config: KltConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     moved, found, _ = cv2.calcOpticalFlowPyrLK(
-        first, second, xy[:, None], np.empty(0), winSize=(config.window, config.window), maxLevel=config.levels
+        first,
+        second,
+        xy[:, None],
+        np.empty(0),
+        winSize=(config.window, config.window),
+        maxLevel=config.levels,
     )
     return np.asarray(moved, np.float32)[:, 0], np.asarray(found)[:, 0] > 0

@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 
 from cotracker_ros.model import CoTracker3, find_weights
-from cotracker_ros.tracking.config import PRECISIONS
+from cotracker_ros.tracking.causal import CausalTracker
+from cotracker_ros.tracking.config import PRECISIONS, TrackerConfig
+from cotracker_ros.tracking.network_tracker import NetworkTracker
+from cotracker_ros.tracking.stream import StreamTracker
 
 _TYPES = dict(zip(PRECISIONS, (torch.float32, torch.float16, torch.bfloat16), strict=True))
 
@@ -63,3 +66,12 @@ def load_model(
         for part in ("encode", "update"):
             setattr(model, part, torch.compile(getattr(model, part)))
     return model
+
+
+def network_tracker(model: CoTracker3, config: TrackerConfig | None = None) -> NetworkTracker:
+    """Make the tracker that fits an online network: windows, or image by image for a causal one.
+
+    Raises:
+        ValueError: The network is an offline one, or the settings do not fit its window.
+    """
+    return CausalTracker(model, config) if model.config.causal else StreamTracker(model, config)

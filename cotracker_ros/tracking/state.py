@@ -17,6 +17,8 @@ from cotracker_ros.model import Estimates
 from cotracker_ros.tracking.table import TrackTable
 
 _NUMBERS = ("frames", "answered", "start", "finished")
+_LISTS = ("pyramid", "support", "memory", "virtual_memory")
+_TENSORS = ("embedding", "known", "grey")
 
 
 @dataclass(eq=False)
@@ -37,6 +39,10 @@ class StreamState:
         support: Query patches, per level (R, Q, C).
         estimates: Positions and logits of the rows in the window's S frames.
         embedding: (R, S, E) correlation embeddings of the last update; empty where no update reuses them.
+        memory: Causal networks: keys and values of the frames before, per time block (R, L, K).
+        virtual_memory: The same of the virtual tracks, per time block (V, L, K).
+        known: (R, L) bool, which rows were there in those frames.
+        grey: (H, W) uint8, the newest image for Lucas-Kanade, for causal networks.
     """
 
     table: TrackTable = field(default_factory=TrackTable)
@@ -52,6 +58,10 @@ class StreamState:
     support: list[Tensor] = field(default_factory=list)
     estimates: Estimates | None = None
     embedding: Tensor | None = None
+    memory: list[Tensor] = field(default_factory=list)
+    virtual_memory: list[Tensor] = field(default_factory=list)
+    known: Tensor | None = None
+    grey: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -59,12 +69,13 @@ class StreamState:
     def save(self, path: str | Path) -> None:
         """Write the state to a ``.safetensors`` file, whole or not at all."""
         tensors = {"owner": torch.from_numpy(self.owner), "started": torch.from_numpy(self.started)}
-        tensors |= {f"pyramid.{level}": part for level, part in enumerate(self.pyramid)}
-        tensors |= {f"support.{level}": part for level, part in enumerate(self.support)}
+        for name in _LISTS:
+            tensors |= {f"{name}.{level}": part for level, part in enumerate(getattr(self, name))}
         if self.estimates is not None:
             tensors |= {f"estimates.{name}": part for name, part in self.estimates._asdict().items()}
-        if self.embedding is not None:
-            tensors["embedding"] = self.embedding
+        for name in _TENSORS:
+            if getattr(self, name) is not None:
+                tensors[name] = getattr(self, name)
         numbers = {name: getattr(self, name) for name in _NUMBERS}
         numbers |= {"image_size": self.image_size, "stamps": list(self.stamps.items())}
         table = {}
@@ -97,11 +108,12 @@ class StreamState:
         state.image_size = tuple(numbers["image_size"]) if numbers["image_size"] else None
         state.stamps = dict(numbers["stamps"])
         state.owner, state.started = tensors["owner"].cpu().numpy(), tensors["started"].cpu().numpy()
-        state.pyramid = _levels(tensors, "pyramid")
-        state.support = _levels(tensors, "support")
+        for name in _LISTS:
+            setattr(state, name, _levels(tensors, name))
         if "estimates.xy" in tensors:
             state.estimates = Estimates(*(tensors[f"estimates.{name}"] for name in Estimates._fields))
-        state.embedding = tensors.get("embedding")
+        for name in _TENSORS:
+            setattr(state, name, tensors.get(name))
         return state
 
 

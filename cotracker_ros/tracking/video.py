@@ -13,7 +13,8 @@ from cotracker_ros.model import CoTracker3, grid
 from cotracker_ros.tracking.base import PointTracker
 from cotracker_ros.tracking.config import TrackerConfig
 from cotracker_ros.tracking.klt import KltTracker
-from cotracker_ros.tracking.network import load_model
+from cotracker_ros.tracking.network import load_model, network_tracker
+from cotracker_ros.tracking.network_tracker import NetworkTracker
 from cotracker_ros.tracking.scaling import image_per_input, input_frame, input_size
 from cotracker_ros.tracking.stream import StreamTracker
 
@@ -68,14 +69,14 @@ def track_video(
     model = load_model(tracker) if isinstance(tracker, str) else tracker
     if model.config.offline:
         return _offline(frames, points, model, config)
-    return _forward(frames, points, StreamTracker(model, config))
+    return _forward(frames, points, network_tracker(model, config))
 
 
 def _forward(frames: NDArray[np.uint8], points: NDArray[np.float64], tracker: PointTracker) -> TrackResult:
     shape = (len(frames), len(points))
     dtype = (
         np.float64
-        if isinstance(tracker, StreamTracker) and tracker.model.dtype is torch.float64
+        if isinstance(tracker, NetworkTracker) and tracker.model.dtype is torch.float64
         else np.float32
     )
     xy = np.broadcast_to(points[:, 1:], (*shape, 2)).astype(dtype)

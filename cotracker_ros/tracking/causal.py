@@ -1,0 +1,195 @@
+"""The tracker for causal networks: each image is answered at once, and nothing is computed twice.
+
+A point starts in each image where Lucas-Kanade says it went, at the image's full resolution; those that it
+loses start where their neighbours' motion takes them. The network compares what it sees there with the query,
+puts the point right and says whether it is the point at all.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cotracker_ros.model import CoTracker3, Estimates
+from cotracker_ros.model.cotracker3 import add_update
+from cotracker_ros.tracking.config import KltConfig, TrackerConfig
+from cotracker_ros.tracking.lucas_kanade import NOT_HOME, carry_on, follow
+from cotracker_ros.tracking.network_tracker import NetworkTracker
+from cotracker_ros.tracking.table import Estimate
+from cotracker_ros.tracking.types import Tracks
+
+STARTS = KltConfig(window=21, levels=4, max_error=1.5)
+"""How Lucas-Kanade carries points to the next image; its error is in px of the image."""
+BELIEVED = 2.0
+"""Logits of a point that was asked for in an image that has been answered already."""
+
+
+class CausalTracker(NetworkTracker):
+    """Tracks points with a causal `CoTracker3`, whose weights any number of trackers may share."""
+
+    def __init__(self, model: CoTracker3, config: TrackerConfig | None = None) -> None:
+        """Make a tracker.
+
+        Args:
+            model: A causal network, in evaluation mode.
+            config: Settings; ``update_every``, ``revise`` and ``extrapolate`` are for other networks.
+
+        Raises:
+            ValueError: The network is not causal.
+        """
+        super().__init__(model, config or TrackerConfig(), span=1)
+        if not model.config.causal:
+            raise ValueError("the network is not causal; use StreamTracker")
+
+    @torch.no_grad()
+    def track(self, image: NDArray[np.uint8], stamp: int = 0) -> list[Tracks]:
+        """See `PointTracker.track`."""
+        before = self.state.grey
+        self._take(image, stamp)
+        state = self.state
+        grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+        state.grey = torch.from_numpy(grey)
+        state.answered, state.stamps = state.frames, {state.frames - 1: stamp}
+        rows = np.flatnonzero(self.table.query_frame < state.frames)
+        if len(rows):
+            self._refine(rows, None if before is None else before.numpy(), grey)
+        return self._answer([self._estimate(stamp)])
+
+    def finish(self) -> list[Tracks]:
+        """See `PointTracker.finish`; nothing ever waits here."""
+        self.state.finished = True
+        return []
+
+    def fork(self) -> CausalTracker:
+        """See `PointTracker.fork`; the network is shared."""
+        return CausalTracker(self.model, self.config)
+
+    # Rows
+
+    def _append_rows(self, owner: NDArray[np.int64]) -> None:
+        super()._append_rows(owner)
+        state, count = self.state, len(owner)
+        state.memory = [torch.cat([part, part.new_zeros(count, *part.shape[1:])]) for part in state.memory]
+        if state.known is not None:
+            state.known = torch.cat([state.known, state.known.new_zeros(count, state.known.shape[1])])
+        rows = np.arange(len(state) - count, len(state))
+        self._begin(rows[self.table.query_frame[rows] < state.frames], BELIEVED)
+
+    def _keep(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        rows = super()._keep(rows)
+        index = torch.from_numpy(np.flatnonzero(rows)).to(self.model.device)
+        state = self.state
+        state.memory = [part[index] for part in state.memory]
+        state.known = None if state.known is None else state.known[index]
+        return rows
+
+    def _begin(self, rows: NDArray[np.int64], belief: float) -> None:
+        """Start rows at their queries in the newest image."""
+        state, device = self.state, self.model.device
+        if not len(rows):
+            return
+        xy = torch.from_numpy(self.table.query_xy[rows]).to(device, self.model.position_dtype) / self._scale()
+        self._sample_support(rows, xy)
+        assert state.estimates is not None
+        index = torch.from_numpy(rows).to(device)
+        state.estimates.xy[index, 0] = xy
+        state.estimates.visibility[index] = belief
+        state.estimates.confidence[index] = belief
+        state.started[rows] = True
+
+    # Updates
+
+    def _scale(self) -> Tensor:
+        """(2,) px of the image per feature pixel."""
+        return self._image_per_input() * self.model.config.stride
+
+    def _refine(
+        self, rows: NDArray[np.int64], before: NDArray[np.uint8] | None, grey: NDArray[np.uint8]
+    ) -> None:
+        """Estimate some rows in the newest image."""
+        state, model = self.state, self.model
+        fresh = rows[~state.started[rows]]
+        self._begin(fresh, 0.0)
+        assert state.estimates is not None
+        index = torch.from_numpy(rows).to(model.device)
+        last = Estimates(*(part[index] for part in state.estimates))
+        estimates = last
+        if before is not None:
+            estimates = self._start(last, torch.from_numpy(np.isin(rows, fresh)), before, grey)
+        estimates = self._refine_from(last, estimates, index)
+        for whole, part in zip(state.estimates, estimates, strict=True):
+            whole[index] = part
+
+    def _refine_from(self, last: Estimates, start: Estimates, index: Tensor) -> Estimates:
+        """Refine estimates (N, 1) of the newest frame, and remember what the network made of it."""
+        state, model = self.state, self.model
+        support = [level[index] for level in state.support]
+        slot = torch.zeros(1, dtype=torch.long, device=model.device)
+        past, known = self._past(index)
+        for _ in range(self.config.iterations):
+            embedding = model.correlate(state.pyramid, slot, support, start.xy)
+            both = Estimates(*(torch.cat(pair, 1) for pair in zip(last, start, strict=True)))
+            delta, present = model.step(both, embedding, past, known)
+            start = add_update(start, delta[:, None])
+        self._remember(index, present)
+        return start
+
+    def _start(
+        self, last: Estimates, fresh: Tensor, before: NDArray[np.uint8], grey: NDArray[np.uint8]
+    ) -> Estimates:
+        """Carry the last estimates on to the newest image; fresh rows are in it already."""
+        scale = self._scale()
+        xy = (last.xy[:, 0] * scale).float().cpu().numpy()
+        followed = follow(before, grey, xy, STARTS)
+        moved = torch.from_numpy(carry_on(xy, followed)).to(last.xy) / scale
+        doubt = NOT_HOME * torch.from_numpy(~followed.home).to(last.confidence)
+        fresh = fresh.to(last.xy.device)[:, None]
+        return last._replace(
+            xy=torch.where(fresh[..., None], last.xy, moved[:, None]),
+            confidence=torch.where(fresh, last.confidence, last.confidence - doubt[:, None]),
+        )
+
+    def _past(self, index: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Keys and values of some rows and the virtual tracks, and which of them there are."""
+        state, config = self.state, self.model.config
+        if state.known is None:
+            weight = self.model.corr_mlp.fc1.weight
+            shape = (0, 2 * config.hidden)
+            state.memory = [weight.new_zeros(len(state), *shape) for _ in range(config.depth)]
+            state.virtual_memory = [weight.new_zeros(config.virtual_tracks, *shape)] * config.depth
+            state.known = torch.zeros(len(state), 0, dtype=torch.bool, device=weight.device)
+        pairs = zip(state.memory, state.virtual_memory, strict=True)
+        virtual = state.known.new_ones(config.virtual_tracks, state.known.shape[1])
+        return [torch.cat([part[index], v]) for part, v in pairs], torch.cat([state.known[index], virtual])
+
+    def _remember(self, index: Tensor, present: list[Tensor]) -> None:
+        """Append keys and values of the newest frame, and forget the oldest."""
+        state, keep = self.state, self.model.config.window - 1
+        assert state.known is not None
+        for block, part in enumerate(present):
+            new = part.new_zeros(len(state), 1, part.shape[-1])
+            new[index] = part[: len(index)]
+            state.memory[block] = torch.cat([state.memory[block], new], 1)[:, -keep:]
+            virtual = torch.cat([state.virtual_memory[block], part[len(index) :]], 1)
+            state.virtual_memory[block] = virtual[:, -keep:]
+        there = state.known.new_zeros(len(state), 1)
+        there[index] = True
+        state.known = torch.cat([state.known, there], 1)[:, -keep:]
+
+    def _estimate(self, stamp: int) -> Estimate:
+        """What there is to say about the newest image."""
+        state = self.state
+        if state.estimates is None:
+            nothing = np.zeros(0, np.float32)
+            return Estimate(
+                state.frames - 1, stamp, stamp, False, np.zeros((0, 2), np.float32), nothing, nothing
+            )
+        estimates = Estimates(*(part[:, 0] for part in state.estimates))
+        xy = (estimates.xy * self._scale()).cpu().numpy()
+        visibility, confidence = estimates.visibility.sigmoid(), estimates.confidence.sigmoid()
+        return Estimate(
+            state.frames - 1, stamp, stamp, False, xy, visibility.cpu().numpy(), confidence.cpu().numpy()
+        )

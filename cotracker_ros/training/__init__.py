@@ -1,0 +1,1 @@
+"""Training: supervised on clips with known tracks, and by distillation from several teachers."""

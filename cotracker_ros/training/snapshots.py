@@ -1,0 +1,102 @@
+"""Snapshots of a run, from which it goes on exactly: weights, their average, the optimiser's state, the step.
+
+A snapshot is two files: tensors as ``.safetensors`` and the rest as metadata in it. It is written beside the
+last one and takes its place only when it is whole, so that a full disk or a kill never costs more than the
+steps since.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from cotracker_ros.training.config import TrainConfig, TrainingError
+
+SNAPSHOT = "snapshot.safetensors"
+
+
+@dataclass(eq=False)
+class RunState:
+    """Everything that a run changes.
+
+    Attributes:
+        model: The network.
+        average: Running average of its weights, by name.
+        optimizer: The optimiser.
+        step: Steps done.
+    """
+
+    model: nn.Module
+    average: dict[str, Tensor]
+    optimizer: torch.optim.AdamW
+    step: int = 0
+
+
+def save_snapshot(state: RunState, config: TrainConfig, folder: Path) -> None:
+    """Write a snapshot, whole or not at all.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written to; the last snapshot is still there.
+    """
+    tensors = {f"model.{name}": part for name, part in state.model.state_dict().items()}
+    tensors |= {f"average.{name}": part for name, part in state.average.items()}
+    for index, moments in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(part) for name, part in moments.items()}
+    metadata = {"step": str(state.step), "config": json.dumps(asdict(config))}
+    unfinished = folder / (SNAPSHOT + ".part")
+    try:
+        save_file({name: part.contiguous().cpu() for name, part in tensors.items()}, unfinished, metadata)
+        unfinished.replace(folder / SNAPSHOT)
+    except (OSError, SafetensorError) as error:
+        unfinished.unlink(missing_ok=True)
+        raise OSError(
+            f"the snapshot of step {state.step} could not be written to {folder}: {error}"
+        ) from error
+
+
+def load_snapshot(state: RunState, config: TrainConfig, folder: Path) -> bool:
+    """Go on from a folder's snapshot, if there is one.
+
+    Raises:
+        TrainingError: It cannot be read, or belongs to a run with other settings.
+    """
+    path = folder / SNAPSHOT
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        step, settings = int(metadata["step"]), json.loads(metadata["config"])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise TrainingError(f"{path} cannot be read: {error}; remove it to begin again") from error
+    now = json.loads(json.dumps(asdict(config)))
+    changed = sorted(name for name in now if now[name] != settings.get(name) and name not in _MAY_CHANGE)
+    if changed:
+        raise TrainingError(
+            f"{path} belongs to a run with another '{changed[0]}'; give the same settings or another --out"
+        )
+    state.model.load_state_dict(_part(tensors, "model."))
+    state.average = _part(tensors, "average.")
+    groups = state.optimizer.state_dict()["param_groups"]
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, part in _part(tensors, "optimizer.").items():
+        index, moment = name.split(".", 1)
+        moments.setdefault(int(index), {})[moment] = part
+    state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    state.step = step
+    return True
+
+
+# Settings that do not decide what is learned.
+_MAY_CHANGE = ("snapshot_every", "evaluate_every", "evaluate_clips", "initial")
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}

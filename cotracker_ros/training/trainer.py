@@ -1,0 +1,267 @@
+"""The training loop: one process or many, exact resumption, a running average of the weights."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from tqdm import tqdm
+
+from cotracker_ros.model import CoTracker3, checkpoints, find_weights
+from cotracker_ros.training.config import TrainConfig, TrainingError
+from cotracker_ros.training.forward import sample_losses
+from cotracker_ros.training.rollout import roll_out
+from cotracker_ros.training.samples import Sample, loader
+from cotracker_ros.training.snapshots import RunState, load_snapshot, save_snapshot
+
+WEIGHTS = "weights.safetensors"
+LOG = "log.jsonl"
+_LOG_EVERY = 20
+
+
+class TrainingFailedError(TrainingError):
+    """A run that cannot go on; its last good snapshot is kept."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes that train together.
+
+    Attributes:
+        rank: Number of this one.
+        size: How many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    def average_gradients(self, model: CoTracker3) -> None:
+        """Replace the gradients by their mean over all processes."""
+        if self.size == 1:
+            return
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= self.size
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+Evaluate = Callable[[CoTracker3, int], dict[str, float]]
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    *,
+    device: torch.device,
+    group: Group | None = None,
+    evaluate: Evaluate | None = None,
+    stop_at: float = math.inf,
+) -> CoTracker3:
+    """Train a network, or go on with a run that was interrupted.
+
+    Args:
+        config: Settings.
+        out: Folder of the run: snapshot, log, TensorBoard's events and, at the end, weights.
+        device: Where to compute.
+        group: The processes that train together; by default this one alone.
+        evaluate: Scores a network, every `TrainConfig.evaluate_every` steps.
+        stop_at: Time (`time.time`) at which to write a snapshot and stop.
+
+    Returns:
+        The network with averaged weights.
+
+    Raises:
+        TrainingFailedError: The loss is not a number.
+        TrainingError: A snapshot there belongs to another run, or cannot be read.
+        OSError: The disk is full.
+    """
+    group = group or Group()
+    out.mkdir(parents=True, exist_ok=True)
+    state = new_run(config, device)
+    resumed = load_snapshot(state, config, out)
+    log = RunLog(out, config, state.step if resumed else 0) if group.rank == 0 else None
+    bar = tqdm(total=config.steps, initial=state.step, desc="train", unit="step", disable=group.rank > 0)
+    samples = _samples(config, group, state.step)
+    while state.step < config.steps and time.time() < stop_at:
+        values = _step(state, config, group, device, samples)
+        bar.update()
+        bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
+        if log:
+            log.note(state.step, values)
+        if group.rank:
+            continue
+        if state.step % config.snapshot_every == 0 or state.step == config.steps:
+            save_snapshot(state, config, out)
+        if evaluate and log and config.evaluate_every and state.step % config.evaluate_every == 0:
+            log.write(state.step, {f"eval/{k}": v for k, v in evaluate(averaged(state), state.step).items()})
+    bar.close()
+    network = averaged(state)
+    if group.rank == 0:
+        save_snapshot(state, config, out)
+        checkpoints.save(network, config.model, out / WEIGHTS)
+    if log:
+        log.close()
+    return network
+
+
+def new_run(config: TrainConfig, device: torch.device) -> RunState:
+    """Make a network with its optimiser, from scratch or from the initial weights.
+
+    Raises:
+        TrainingError: The initial weights are of a network of another shape.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        model = CoTracker3(config.model)
+    if config.initial:
+        path = find_weights(config.initial)
+        found, tensors = checkpoints.read(path)
+        if found != config.model:
+            raise TrainingError(f"{path} holds another network than the settings describe; give its 'model'")
+        checkpoints.load_into(model, tensors, path)
+    model.to(device).train()
+    if config.loss.freeze_visibility:
+        model.updateformer.vis_conf_head.requires_grad_(False)
+    learned = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learned, lr=config.rate, weight_decay=config.weight_decay)
+    average = {name: part.detach().clone() for name, part in model.state_dict().items()}
+    return RunState(model, average, optimizer)
+
+
+def averaged(state: RunState) -> CoTracker3:
+    """Return a network with the averaged weights, in evaluation mode."""
+    assert isinstance(state.model, CoTracker3)
+    network = CoTracker3(state.model.config)
+    network.load_state_dict(state.average)
+    return network.to(state.model.device).eval()
+
+
+def rate_at(step: int, config: TrainConfig) -> float:
+    """Learning rate of a step, from 0 to `TrainConfig.rate`."""
+    done = step / config.steps
+    warm = max(config.warm_up, 1 / config.steps)
+    if config.schedule == "trapezoid":
+        return config.rate * min(1.0, (done + 1 / config.steps) / warm, (1 - done) / max(config.fall, 1e-9))
+    # PyTorch's one-cycle: from rate / 25 up, then down to a 10,000th of that, along cosines.
+    low, least = config.rate / 25, config.rate / 25e4
+    if done < config.warm_up:
+        return low + (config.rate - low) * (1 - math.cos(math.pi * done / warm)) / 2
+    share = (done - config.warm_up) / max(1 - config.warm_up, 1e-9)
+    return least + (config.rate - least) * (1 + math.cos(math.pi * share)) / 2
+
+
+def _samples(config: TrainConfig, group: Group, step: int) -> Iterator[Sample]:
+    """Samples of this process from a step on; their numbers do not depend on where a run was interrupted."""
+    first, count = step * config.batch, config.steps * config.batch
+    yield from loader(config, range(first * group.size + group.rank, count * group.size, group.size))
+
+
+def _step(
+    state: RunState, config: TrainConfig, group: Group, device: torch.device, samples: Iterator[Sample]
+) -> dict[str, float]:
+    """Make one optimiser step and say what it cost."""
+    model = state.model
+    assert isinstance(model, CoTracker3)
+    rate = rate_at(state.step, config)
+    for parameters in state.optimizer.param_groups:
+        parameters["lr"] = rate
+    values: dict[str, float] = {}
+    state.optimizer.zero_grad(set_to_none=True)
+    for _ in range(config.batch):
+        sample = next(samples)
+        sample = sample.to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            if config.starts == "rollout" and sample.begin == 0 and _drawn(config, state.step, group):
+                sample = roll_out(model, sample, config.iterations)
+            losses = sample_losses(model, sample, config)
+        loss = torch.stack(list(losses.values())).sum() / config.batch
+        loss.backward()
+        for name, part in losses.items():
+            values[name] = values.get(name, 0.0) + float(part.detach()) / config.batch
+    values["loss"] = sum(values.values())
+    group.average_gradients(model)
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm))
+    if not math.isfinite(values["loss"]) or not math.isfinite(norm):
+        bad = next((name for name, value in values.items() if not math.isfinite(value)), "gradient")
+        raise TrainingFailedError(
+            f"the loss '{bad}' of step {state.step} is not a number; the last snapshot is good: lower the "
+            f"rate ({config.rate:g}) or use precision fp32, and run again"
+        )
+    state.optimizer.step()
+    state.step += 1
+    # A young average would hold the first weights for long.
+    decay = min(config.average, (1 + state.step) / (10 + state.step))
+    with torch.no_grad():
+        for name, part in model.state_dict().items():
+            state.average[name].lerp_(part.to(state.average[name].dtype), 1 - decay)
+    return values | {"rate": rate, "norm": norm}
+
+
+def _drawn(config: TrainConfig, step: int, group: Group) -> bool:
+    """Whether the network streams the sample of this step itself; the same after a resumption."""
+    draw = torch.rand((), generator=torch.Generator().manual_seed(config.seed + 7919 * step + group.rank))
+    return bool(draw < config.rollouts)
+
+
+class RunLog:
+    """Writes what a run does: JSON lines, and TensorBoard's events where tensorboard is installed."""
+
+    def __init__(self, out: Path, config: TrainConfig, step: int) -> None:
+        """Begin, or go on after ``step``: later lines of an interrupted run are dropped."""
+        self._path = out / LOG
+        lines = self._path.read_text().splitlines() if step and self._path.is_file() else []
+        kept = [line for line in lines if _step_of(line) <= step]
+        self._path.write_text("".join(line + "\n" for line in kept))
+        self._sums: dict[str, float] = {}
+        self._count = 0
+        self._began = time.time()
+        self._board = _tensorboard(out)
+
+    def note(self, step: int, values: dict[str, float]) -> None:
+        """Take a step's values; their means are written every so many steps."""
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+        if self._count == _LOG_EVERY:
+            means = {name: value / self._count for name, value in self._sums.items()}
+            means["seconds"] = (time.time() - self._began) / self._count
+            self.write(step, means)
+            self._sums, self._count, self._began = {}, 0, time.time()
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Write values of a step."""
+        rounded = {name: float(f"{value:.5g}") for name, value in values.items()}
+        with self._path.open("a") as file:
+            file.write(json.dumps({"step": step} | rounded) + "\n")
+        if self._board:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Write what TensorBoard still holds back."""
+        if self._board:
+            self._board.close()
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return math.inf  # cut off by a kill
+
+
+def _tensorboard(out: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(out / "tensorboard"))

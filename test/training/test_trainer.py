@@ -1,0 +1,162 @@
+"""The training loop: it learns, goes on exactly where it was killed, and fails without loss."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drifting import drifting_clip
+
+from cotracker_ros.model import CoTracker3, CoTracker3Config
+from cotracker_ros.training import samples, snapshots, trainer
+from cotracker_ros.training.config import DataConfig, LossConfig, TrainConfig, TrainingError
+from cotracker_ros.training.trainer import WEIGHTS, TrainingFailedError, rate_at, train
+
+CPU = torch.device("cpu")
+NETWORK = CoTracker3Config(
+    window=4, causal=True, stem_width=8, stage_widths=(8, 8, 8, 8), head_width=8, feature_width=8,
+    corr_levels=2, corr_radius=1, support_radius=1, corr_hidden=8, corr_width=8, hidden=16, heads=2, depth=1,
+    mlp_ratio=1.0, virtual_tracks=2, motion_height=32, motion_width=48,
+)  # fmt: skip
+CONFIG = TrainConfig(
+    model=NETWORK,
+    data=DataConfig(frames=8, window=6, sizes=((48, 32),), tracks=12, workers=0),
+    loss=LossConfig(visible=0.2, hidden=0.04, huber=1.0, close=5.0, features=0.1),
+    starts="lucas_kanade", iterations=2, steps=6, rate=3e-3, schedule="trapezoid", precision="fp32",
+    snapshot_every=2, evaluate_every=0,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def drifting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def source(config: DataConfig):
+        return lambda rng: drifting_clip(int(rng.integers(1000)), frames=config.frames)
+
+    monkeypatch.setattr(samples, "clip_source", source)
+
+
+def weights(network: CoTracker3) -> torch.Tensor:
+    return torch.cat([part.flatten() for part in network.state_dict().values()])
+
+
+def logged(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / trainer.LOG).read_text().splitlines()]
+
+
+def test_the_loss_falls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "_LOG_EVERY", 10)
+    train(replace(CONFIG, steps=60, snapshot_every=60), tmp_path, device=CPU)
+    lines = logged(tmp_path)
+    assert [line["step"] for line in lines] == [10, 20, 30, 40, 50, 60]
+    assert lines[-1]["loss"] < 0.85 * lines[0]["loss"]
+    assert CoTracker3.from_checkpoint(tmp_path / WEIGHTS).config == NETWORK
+
+
+@pytest.mark.parametrize("starts", ["lucas_kanade", "rollout"])
+def test_a_killed_run_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts: str) -> None:
+    config = replace(CONFIG, starts=starts)
+    whole = train(config, tmp_path / "whole", device=CPU)
+
+    step, calls = trainer._step, []
+
+    def killed(*arguments):
+        calls.append(1)
+        if len(calls) == 6:  # after the snapshot of step 4 and one step more
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(trainer, "_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "killed", device=CPU)
+    monkeypatch.setattr(trainer, "_step", step)
+    resumed = train(config, tmp_path / "killed", device=CPU)
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_a_full_disk_keeps_the_last_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save, calls = snapshots.save_file, []
+
+    def full(tensors, path, metadata):
+        calls.append(1)
+        save(tensors, path, metadata)
+        if len(calls) == 2:
+            Path(path).write_bytes(Path(path).read_bytes()[:100])
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(snapshots, "save_file", full)
+    with pytest.raises(OSError, match="snapshot of step 4 could not be written.*No space left"):
+        train(CONFIG, tmp_path, device=CPU)
+    assert not list(tmp_path.glob("*.part"))
+    state = trainer.new_run(CONFIG, CPU)
+    assert snapshots.load_snapshot(state, CONFIG, tmp_path)
+    assert state.step == 2
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses, calls = trainer.sample_losses, []
+
+    def broken(*arguments):
+        calls.append(1)
+        found = losses(*arguments)
+        return found | {"hidden": found["hidden"] * float("nan")} if len(calls) == 4 else found
+
+    monkeypatch.setattr(trainer, "sample_losses", broken)
+    with pytest.raises(TrainingFailedError, match="the loss 'hidden' of step 3 is not a number"):
+        train(CONFIG, tmp_path, device=CPU)
+    state = trainer.new_run(CONFIG, CPU)
+    assert snapshots.load_snapshot(state, CONFIG, tmp_path)
+    assert state.step == 2
+    assert torch.isfinite(weights(trainer.averaged(state))).all()
+
+
+def test_a_snapshot_of_other_settings_is_refused(tmp_path: Path) -> None:
+    train(replace(CONFIG, steps=2), tmp_path, device=CPU)
+    with pytest.raises(TrainingError, match="another 'steps'"):
+        train(CONFIG, tmp_path, device=CPU)
+    (tmp_path / snapshots.SNAPSHOT).write_bytes(b"cut off")
+    with pytest.raises(TrainingError, match=r"cannot be read.*remove it to begin again"):
+        train(CONFIG, tmp_path, device=CPU)
+
+
+def test_the_frozen_head_stays(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=3, loss=replace(CONFIG.loss, freeze_visibility=True))
+    before = trainer.new_run(config, CPU).model.state_dict()["updateformer.vis_conf_head.weight"].clone()
+    after = train(config, tmp_path, device=CPU).state_dict()
+    assert torch.equal(before, after["updateformer.vis_conf_head.weight"])
+    assert not torch.equal(before[:1], after["updateformer.flow_head.weight"][:1])
+
+
+def test_windows_are_unrolled_for_networks_that_look_ahead(tmp_path: Path) -> None:
+    model = replace(NETWORK, causal=False)
+    config = replace(CONFIG, model=model, starts="query", steps=2, schedule="one_cycle")
+    network = train(config, tmp_path, device=CPU)
+    assert not torch.equal(weights(network), weights(trainer.averaged(trainer.new_run(config, CPU))))
+
+
+def test_the_one_cycle_is_that_of_torch() -> None:
+    config = replace(CONFIG, steps=100, schedule="one_cycle", rate=5e-4, warm_up=0.05)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.AdamW([parameter], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 5e-4, total_steps=101, pct_start=5.5 / 100, cycle_momentum=False
+    )
+    expected = []
+    for _ in range(100):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert np.argmax(expected) == 5
+    found = [rate_at(step, config) for step in range(100)]
+    assert np.argmax(found) == 5
+    assert np.allclose(found, expected, rtol=0.15, atol=1e-6)
+
+
+def test_the_trapezoid_rises_stays_and_falls_to_nothing() -> None:
+    config = replace(CONFIG, steps=100, schedule="trapezoid", rate=1.0, warm_up=0.1, fall=0.4)
+    rates = [rate_at(step, config) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9:61] == pytest.approx([1.0] * 52)
+    assert rates[80] == pytest.approx(0.5)
+    assert rates[100] == 0
