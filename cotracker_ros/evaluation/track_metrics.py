@@ -72,15 +72,15 @@ def returned(comparison: Comparison) -> NDArray[np.bool_]:
 
 
 def lost(comparison: Comparison) -> NDArray[np.bool_]:
-    """(T, N) bool: entries at or before which the track was off by more than `LOST_DISTANCE` while visible."""
+    """(T, N) bool: entries by which the track has been off by more than `LOST_DISTANCE` while visible."""
     off = ~(comparison.squared <= LOST_DISTANCE**2)  # no position at all (NaN) is off as well
     return _since_query(off & comparison.true_visible & comparison.counted, comparison)
 
 
 def mean_speeds(comparison: Comparison) -> NDArray[np.float64]:
-    """(N,) mean speed of each true track, px a frame at 256x256, over steps with both ends counted and visible.
+    """(N,) mean speed of each true track, px a frame at 256x256, over steps with both ends visible and known.
 
-    NaN for a track without such a step. The query's own frame counts as an end.
+    NaN for a track without such a step. Steps begin with the query.
     """
     time = np.arange(len(comparison.squared))[:, None]
     usable = (comparison.counted | (time == comparison.query_frames)) & comparison.true_visible

@@ -71,7 +71,7 @@ class TestSurvival:
 
     def test_is_measured_at_256_pixels(self):
         xy = np.zeros((2, 1, 2))
-        moved = xy + [[[0.0, 0.0]], [[100.0, 0.0]]]  # 100 px of 511 are 49.9 of 255
+        moved = np.array([[[0.0, 0.0]], [[100.0, 0.0]]])  # 100 px of 511 are 49.9 of 255
         visible = np.ones((2, 1), bool)
         assert not lost(compare([0], xy, visible, moved, visible, image_size=(512, 512))).any()
         assert lost(compare([0], xy, visible, moved, visible, image_size=(509, 512))).any()
