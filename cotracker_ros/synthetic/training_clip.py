@@ -1,0 +1,77 @@
+"""Clips to learn tracking from: flat things that move in front of each other, with exact tracks.
+
+Fast enough to be made beside training: about a tenth of a second per clip of 24 frames on one core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cotracker_ros.synthetic.clip_scene import random_layers
+from cotracker_ros.synthetic.clip_tracks import choose_tracks
+from cotracker_ros.synthetic.degrade import random_look
+from cotracker_ros.synthetic.layers import draw_layers
+from cotracker_ros.synthetic.texture_bank import Bank
+from cotracker_ros.tracking.labelled import LabelledClip
+
+_TRAINING, _HELD_OUT = 11, 12
+
+
+class ClipConfigError(ValueError):
+    """A clip that cannot be made."""
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """What a training clip looks like.
+
+    Attributes:
+        frames: Number of images.
+        width: Of the images, px.
+        height: Of the images, px.
+        tracks: Number of tracks.
+        held_out: Textures and scenes that training never sees: for evaluation.
+        photographs: Folder with pictures in the public domain, used among the textures; empty for none.
+
+    Raises:
+        ClipConfigError: A number is too small.
+    """
+
+    frames: int = 24
+    width: int = 192
+    height: int = 192
+    tracks: int = 64
+    held_out: bool = False
+    photographs: str = ""
+
+    def __post_init__(self) -> None:
+        for name, least in (("frames", 4), ("width", 48), ("height", 48), ("tracks", 1)):
+            value = getattr(self, name)
+            if value < least:
+                raise ClipConfigError(f"{name} is {value}; a training clip needs at least {least}")
+
+
+def training_clip(seed: int, config: ClipConfig) -> LabelledClip:
+    """Make one clip; the same seed and configuration give the same clip.
+
+    Clips whose seeds are near share most of their textures, which are kept in the process: seeds that rise by
+    small steps are fast.
+
+    Args:
+        seed: Not negative.
+        config: Size and kind.
+
+    Returns:
+        The clip. Every track is visible in at least three frames. An entry is not `known` where the point is
+        within about a pixel of an edge that begins or ceases to hide it.
+    """
+    rng = np.random.default_rng([_HELD_OUT if config.held_out else _TRAINING, seed])
+    size = (config.width, config.height)
+    layers = random_layers(rng, config.frames, size, Bank(seed, config.held_out))
+    look = random_look(rng, config.frames, size)
+    exact = [draw_layers(layers, frame, size) for frame in range(config.frames)]
+    tracks = choose_tracks(rng, layers, exact, config.tracks)
+    frames = np.stack([look.apply(image, frame, rng) for frame, image in enumerate(exact)])
+    return LabelledClip(frames, tracks.xy, tracks.visible, tracks.known, name=f"synthetic {seed}")
