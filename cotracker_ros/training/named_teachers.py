@@ -1,0 +1,121 @@
+"""From what a user names to a teacher."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import inspect
+import os
+import re
+import sys
+import typing
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cotracker_ros.model import CoTracker3, find_weights
+from cotracker_ros.tracking.config import KltConfig
+from cotracker_ros.tracking.network import pick_device
+from cotracker_ros.training.teachers import (
+    CallableTeacher,
+    KltTeacher,
+    NetworkTeacher,
+    Teacher,
+    TeacherError,
+)
+
+_CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_SETTINGS = re.compile(r"\w+=[^,=]+(,\w+=[^,=]+)*")
+
+
+def make_teachers(names: Sequence[str], device: str = "auto") -> list[Teacher]:
+    """Make the teachers of a run.
+
+    Args:
+        names: ``klt``, ``default``, the name or path of a checkpoint, each with settings if wanted
+            (``klt:max_error=2,window=31``, ``scaled_offline:iterations=6``), or ``package.module:function``.
+        device: Where networks run (see `pick_device`).
+
+    Raises:
+        TeacherError: A name is given twice, or a function or setting does not exist.
+        WeightsError: There are no such weights.
+        DeviceError: The device is absent.
+    """
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if list(names).count(name) > 1)
+        raise TeacherError(f"teacher '{twice}' is named twice; name each once")
+    return [make_teacher(name, device) for name in names]
+
+
+def make_teacher(name: str, device: str = "auto") -> Teacher:
+    """Make one teacher (see `make_teachers`)."""
+    what, colon, settings = name.rpartition(":")
+    if not colon or not _SETTINGS.fullmatch(settings):
+        what, settings = name, ""
+    if not settings and _CALLABLE.fullmatch(name):
+        return _callable_teacher(name)
+    changes = dict(part.split("=") for part in settings.split(",")) if settings else {}
+    if what == "klt":
+        return KltTeacher(name, _changed(KltConfig(), changes, name))
+    path = find_weights(what)
+    model = CoTracker3.from_checkpoint(path, pick_device(device))
+    config = _changed(NetworkTeacher.settings(model), changes, name)
+    return NetworkTeacher(name, f"{_digest(path)} {config}", model, config)
+
+
+def _changed(config: Any, changes: dict[str, str], name: str) -> Any:
+    kinds = typing.get_type_hints(type(config))
+    unknown = [key for key in changes if key not in kinds]
+    if unknown:
+        raise TeacherError(
+            f"teacher '{name}': the setting '{unknown[0]}' is unknown; known are {', '.join(sorted(kinds))}"
+        )
+    values = {}
+    for key, text in changes.items():
+        try:
+            values[key] = kinds[key](text)
+        except ValueError as error:
+            raise TeacherError(f"teacher '{name}': {key} is '{text}'; give a number") from error
+    try:
+        return dataclasses.replace(config, **values)
+    except ValueError as error:
+        raise TeacherError(f"teacher '{name}': {error}") from error
+
+
+def _callable_teacher(name: str) -> CallableTeacher:
+    module_name, _, attribute = name.partition(":")
+    try:
+        with _importing_from_here():
+            module = importlib.import_module(module_name)
+            function: Any = module
+            for part in attribute.split("."):
+                function = getattr(function, part)
+            if inspect.isclass(function):
+                function = function()
+    except Exception as error:  # whatever a user's module raises while it is imported
+        raise TeacherError(f"teacher '{name}' cannot be had: {type(error).__name__}: {error}") from error
+    if not callable(function):
+        raise TeacherError(f"teacher '{name}' is a {type(function).__name__}; name a function or a callable")
+    source = getattr(module, "__file__", None)
+    return CallableTeacher(name, _digest(Path(source)) if source else "", function)
+
+
+@contextmanager
+def _importing_from_here() -> Iterator[None]:
+    """Find modules in the current folder, as Python itself does for a script that lies there."""
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
