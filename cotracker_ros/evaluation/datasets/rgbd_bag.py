@@ -47,8 +47,8 @@ def bag_frames(
     Args:
         path: The bag.
         intrinsics: Instead of the bag's camera_info.
-        world: The frame in which the scene stands still; by default the one that all others hang on when
-            the first image comes (odom or map, as a rule).
+        world: The frame in which the scene stands still; by default the one that all others hang on a
+            second after the first image (odom or map, as a rule).
         image_topic: See `open_recording`.
         depth_topic: See `open_recording`.
         camera_info_topic: See `open_recording`.
@@ -83,11 +83,11 @@ class _Matcher:
 
     def __init__(self, intrinsics: Intrinsics | None, world: str | None) -> None:
         self._intrinsics = intrinsics
-        self._world = world
+        self._world = world  # once known, it stays: the scene must not jump
         self._camera: CameraModel | None = None
         self._parents: dict[str, str] = {}
         self._transforms = TransformBuffer(seconds=60.0)
-        self._depths: deque[DepthEvent] = deque(maxlen=64)
+        self._depths: deque[DepthEvent] = deque()
         self._waiting: deque[ImageEvent] = deque()
         self._troubles: Counter[str] = Counter()
 
@@ -97,6 +97,7 @@ class _Matcher:
             self._waiting.append(event)
         elif isinstance(event, DepthEvent):
             self._depths.append(event)
+            self._forget_depths()
         elif isinstance(event, CameraEvent):
             self._camera = event.camera
         elif isinstance(event, TransformEvent):
@@ -125,11 +126,18 @@ class _Matcher:
         """Say why most images were left out."""
         return self._troubles.most_common(1)[0][0] if self._troubles else "it has none"
 
+    def _forget_depths(self) -> None:
+        """Drop those that no image that waits or comes can belong to."""
+        oldest = self._waiting[0].stamp - _TOGETHER if self._waiting else self._depths[-1].stamp - _PATIENCE
+        while self._depths and self._depths[0].stamp < oldest:
+            self._depths.popleft()
+
     def _complete(self, image: ImageEvent) -> bool:
-        if not self._depths or self._depths[-1].stamp < image.stamp:
+        # Static transforms come first in many bags: which frame all hang on is not known at once.
+        if self._world is None or not self._depths or self._depths[-1].stamp < image.stamp:
             return False
         try:
-            self._transforms.lookup(self._world or self._root(image.frame_id), image.frame_id, image.stamp)
+            self._transforms.lookup(self._world, image.frame_id, image.stamp)
         except TransformError as error:
             return not error.may_come
         return bool(self._intrinsics or self._camera)
@@ -175,6 +183,6 @@ class _Matcher:
             # Without the seconds, which differ from image to image.
             self._troubles[str(error).split(" is asked for")[0] + " does not reach it"] += 1
             return
-        self._world = world  # what is found above it later must not move the scene
+        self._world = world
         metres = at_image_size(np.nan_to_num(depth.depth), size, f"the image at {image.stamp} ns")
         yield RgbdFrame(image.image, metres, pose, camera_for(size, known, self._intrinsics))
