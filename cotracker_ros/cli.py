@@ -24,6 +24,18 @@ _COMMANDS = {
         "cotracker_ros.recordings.track_command",
         "track a video: overlay video and tables of the tracks",
     ),
+    "train": (
+        "cotracker_ros.training.train_command",
+        "train a network on clips with known tracks",
+    ),
+    "evaluate": (
+        "cotracker_ros.evaluation.evaluate_command",
+        "score trackers on labelled clips, static scenes and videos, side by side",
+    ),
+    "distill": (
+        "cotracker_ros.training.distill_command",
+        "learn from several teachers on recordings that nobody labelled",
+    ),
     "bench": ("cotracker_ros.evaluation.bench", "measure speed, latency and memory on this machine"),
 }
 _USER_ERROR = 2

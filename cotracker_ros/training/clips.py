@@ -9,6 +9,7 @@ import numpy as np
 from cotracker_ros.synthetic.training_clip import ClipConfig, training_clip
 from cotracker_ros.tracking.labelled import LabelledClip
 from cotracker_ros.training.config import DataConfig
+from cotracker_ros.training.label_clips import label_source
 
 ClipSource = Callable[[np.random.Generator], LabelledClip]
 """Makes or reads the clip that a random generator says."""
@@ -18,8 +19,10 @@ def clip_source(config: DataConfig) -> ClipSource:
     """Open a source of clips.
 
     Raises:
-        TrainingError: The folder holds no such data set.
+        LabelCacheError: The folder of labels is not finished, or empty.
     """
+    if config.source == "labels":
+        return label_source(config)
     return _synthetic(config)
 
 

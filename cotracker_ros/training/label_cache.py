@@ -7,7 +7,7 @@ them from what. It carries a digest of all settings that its labels depend on: w
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -136,10 +136,15 @@ def _read(path: Path, names: Sequence[str]) -> tuple[ClipRecord, dict[str, NDArr
         ) from error
 
 
-def write_list(folder: Path, names: Sequence[str]) -> None:
-    """Write which files of a folder belong to its run: there may be stale ones beside them."""
+def write_list(folder: Path, settings: Mapping[str, str]) -> None:
+    """Write which files of a folder belong to its run: there may be stale ones beside them.
+
+    Args:
+        folder: The folder.
+        settings: `ClipRecord.settings` of each file, by its name.
+    """
     unfinished = folder / f"{LIST}.part"
-    unfinished.write_text(json.dumps({"clips": list(names)}, indent=1) + "\n")
+    unfinished.write_text(json.dumps({"clips": dict(settings)}, indent=1) + "\n")
     unfinished.replace(folder / LIST)
 
 
@@ -157,8 +162,8 @@ class LabelFolder(Sequence[LabelledClip]):
             self.files = [folder / name for name in names]
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise LabelCacheError(
-                f"{folder} is no finished folder of labels; run cotracker_ros distill, with the same settings "
-                "if it was interrupted"
+                f"{folder} is no finished folder of labels; run cotracker_ros distill, with the same "
+                "settings if it was interrupted"
             ) from error
         if not self.files:
             raise LabelCacheError(f"{folder} holds no labelled clip; see the report of the distillation")

@@ -62,7 +62,7 @@ def make_teacher(name: str, device: str = "auto") -> Teacher:
     path = find_weights(what)
     model = CoTracker3.from_checkpoint(path, pick_device(device))
     config = _changed(NetworkTeacher.settings(model), changes, name)
-    return NetworkTeacher(name, f"{_digest(path)} {config}", model, config)
+    return NetworkTeacher(name, f"{file_digest(path)} {config}", model, config)
 
 
 def _changed(config: Any, changes: dict[str, str], name: str) -> Any:
@@ -99,7 +99,7 @@ def _callable_teacher(name: str) -> CallableTeacher:
     if not callable(function):
         raise TeacherError(f"teacher '{name}' is a {type(function).__name__}; name a function or a callable")
     source = getattr(module, "__file__", None)
-    return CallableTeacher(name, _digest(Path(source)) if source else "", function)
+    return CallableTeacher(name, file_digest(Path(source)) if source else "", function)
 
 
 @contextmanager
@@ -113,7 +113,8 @@ def _importing_from_here() -> Iterator[None]:
         sys.path.remove(here)
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Return a short digest of what a file holds."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
