@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 KLT = "klt"
 
-BEST_OF_KLT = tuple(f"{KLT}:max_error={error},window={window}" for window in (21, 31) for error in (1, 2, 4))
+BEST_OF_KLT = tuple(
+    KLT
+    if KltConfig(window=window, max_error=error) == KltConfig()
+    else f"{KLT}:max_error={error},window={window}"
+    for window in (21, 31)
+    for error in (1, 2, 4)
+)
 """Settings of KLT of which the best is what a network has to beat on synthetic clips."""
 
 _NAME = re.compile(r"(?P<name>.+?)(:(?P<settings>\w+=[^=]*(,\w+=[^=]*)*))?")

@@ -62,60 +62,56 @@ class DataSet:
 def evaluate(
     sets: Sequence[DataSet],
     candidates: Sequence[Candidate],
+    results: list[SetResult],
     *,
     limit: int = 0,
     stop: Event | None = None,
     progress: bool = False,
-) -> list[SetResult]:
+) -> None:
     """Run every tracker on every clip.
 
     Args:
         sets: The data sets, one after the other.
         candidates: The trackers.
+        results: One result per data set is appended and filled clip by clip, so that what is done stands
+            even if a later clip cannot be read.
         limit: Clips of each data set; 0 means all.
-        stop: When set, ends after the clip in hand; what is done until then counts.
+        stop: When set, ends after the clip in hand.
         progress: Show a progress bar for each data set.
-
-    Returns:
-        One result per data set of which a clip was run.
 
     Raises:
         DatasetError, RecordingError, PalindromeError: A data set cannot be read.
     """
-    results = []
     for data_set in sets:
         if stop is not None and stop.is_set():
-            break
-        result = _evaluate_set(data_set, candidates, limit, stop, progress)
-        if result.clips or result.skipped:
-            results.append(result)
-    return results
+            return
+        # A name that comes twice runs once.
+        everyone = list({candidate.name: candidate for candidate in (*candidates, *data_set.extra)}.values())
+        trackers = [TrackerResult(candidate.name, candidate.weights) for candidate in everyone]
+        results.append(SetResult(data_set.name, data_set.kind, dict(data_set.about), trackers))
+        total = min(data_set.total or limit, limit) if limit else data_set.total
+        runs = total * len(everyone) if total else None
+        with tqdm(total=runs, desc=data_set.name, unit="run", disable=not progress) as bar:
+            for clip in islice(data_set.clips(), limit or None):
+                _run_clip(clip, data_set.task, everyone, results[-1], bar)
+                if stop is not None and stop.is_set():
+                    return
 
 
-def _evaluate_set(
-    data_set: DataSet, candidates: Sequence[Candidate], limit: int, stop: Event | None, progress: bool
-) -> SetResult:
-    everyone = [*candidates, *data_set.extra]
-    trackers = [TrackerResult(candidate.name, candidate.weights) for candidate in everyone]
-    result = SetResult(data_set.name, data_set.kind, dict(data_set.about), trackers)
-    frames: set[int] = set()
-    sizes: set[str] = set()
-    total = min(data_set.total or limit, limit) if limit else data_set.total
-    runs = total * len(everyone) if total else None
-    with tqdm(total=runs, desc=data_set.name, unit="run", disable=not progress) as bar:
-        for clip in islice(data_set.clips(), limit or None):
-            frames.add(len(clip.frames))
-            sizes.add(f"{clip.frames.shape[2]}x{clip.frames.shape[1]}")
-            trials = []
-            for candidate in everyone:
-                trials.append(data_set.task.run(candidate, clip))
-                bar.update()
-            for tracker, trial in zip(trackers, trials, strict=True):
-                if trial is not None:
-                    tracker.trials.append(trial)
-            if None in trials:
-                result.skipped.append(clip.name)
-            if stop is not None and stop.is_set():
-                break
-    result.about |= {"frames": sorted(frames), "sizes": sorted(sizes)}
-    return result
+def _run_clip(
+    clip: Clip, task: Task, candidates: Sequence[Candidate], result: SetResult, bar: tqdm[Any]
+) -> None:
+    """Run all trackers on one clip, and note what came of it when all are done."""
+    trials: list[Trial] = []
+    for candidate in candidates:
+        trial = task.run(candidate, clip)
+        bar.update()
+        if trial is None:  # which is up to the clip, not to the tracker
+            result.skipped.append(clip.name)
+            return
+        trials.append(trial)
+    for tracker, trial in zip(result.trackers, trials, strict=True):
+        tracker.trials.append(trial)
+    size = f"{clip.frames.shape[2]}x{clip.frames.shape[1]}"
+    for key, value in (("frames", len(clip.frames)), ("sizes", size)):
+        result.about[key] = sorted({*result.about.get(key, []), value})

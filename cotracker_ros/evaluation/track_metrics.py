@@ -39,8 +39,8 @@ def track_metrics(comparison: Comparison) -> dict[str, float]:
           over all; they mean something only where the truth knows where hidden points are.
         - ``last_within_4``: of the points visible in the last frame, those within 4 px.
         - ``speed_<from>``: delta_avg over the tracks of one class of `SPEEDS`, 1.5 for 1.5 to 3 px a frame.
-        - ``true_visible``, ``true_returning``: of the truth: share of visible entries, and of tracks that
-          return.
+        - ``true_visible``, ``true_returning``, ``true_speed_<from>``: of the truth: share of entries that are
+          visible, of tracks that return, and of visible entries that belong to tracks of a class of speed.
     """
     truth, said, counted = comparison.true_visible, comparison.visible, comparison.counted
     seen, hidden = counted & truth, counted & ~truth
@@ -60,7 +60,9 @@ def track_metrics(comparison: Comparison) -> dict[str, float]:
     }
     speed = mean_speeds(comparison)
     for low, high in SPEEDS:
-        metrics[f"speed_{low:g}"] = _within(comparison, seen & (speed >= low) & (speed < high))
+        entries = seen & (speed >= low) & (speed < high)
+        metrics[f"speed_{low:g}"] = _within(comparison, entries)
+        metrics[f"true_speed_{low:g}"] = share(entries, seen)
     return metrics
 
 
