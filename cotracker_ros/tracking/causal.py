@@ -2,7 +2,7 @@
 
 A point starts in each image where Lucas-Kanade says it went, at the image's full resolution; those that it
 loses start where their neighbours' motion takes them. The network compares what it sees there with the query,
-puts the point right and says whether it is the point at all.
+puts the point right and says whether it is the point at all; if so, its query's patch is fitted once more.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from cotracker_ros.model.cotracker3 import add_update
 from cotracker_ros.tracking.config import KltConfig, TrackerConfig
 from cotracker_ros.tracking.lucas_kanade import NOT_HOME, carry_on, follow
 from cotracker_ros.tracking.network_tracker import NetworkTracker
+from cotracker_ros.tracking.polish import SIDE, cut_patches, polish
 from cotracker_ros.tracking.table import Estimate
 from cotracker_ros.tracking.types import Tracks
 
@@ -75,6 +76,8 @@ class CausalTracker(NetworkTracker):
         state.memory = [torch.cat([part, part.new_zeros(count, *part.shape[1:])]) for part in state.memory]
         if state.known is not None:
             state.known = torch.cat([state.known, state.known.new_zeros(count, state.known.shape[1])])
+        blank = torch.zeros(count, SIDE, SIDE, dtype=torch.uint8)
+        state.templates = blank if state.templates is None else torch.cat([state.templates, blank])
         rows = np.arange(len(state) - count, len(state))
         self._begin(rows[self.table.query_frame[rows] < state.frames], BELIEVED)
 
@@ -84,6 +87,8 @@ class CausalTracker(NetworkTracker):
         state = self.state
         state.memory = [part[index] for part in state.memory]
         state.known = None if state.known is None else state.known[index]
+        if state.templates is not None:
+            state.templates = state.templates[torch.from_numpy(rows)]
         return rows
 
     def _begin(self, rows: NDArray[np.int64], belief: float) -> None:
@@ -93,7 +98,9 @@ class CausalTracker(NetworkTracker):
             return
         xy = torch.from_numpy(self.table.query_xy[rows]).to(device, self.model.position_dtype) / self._scale()
         self._sample_support(rows, xy)
-        assert state.estimates is not None
+        assert state.estimates is not None and state.templates is not None and state.grey is not None
+        templates, _ = cut_patches(state.grey.numpy(), self.table.query_xy[rows])
+        state.templates[torch.from_numpy(rows)] = torch.from_numpy(templates)
         index = torch.from_numpy(rows).to(device)
         state.estimates.xy[index, 0] = xy
         state.estimates.visibility[index] = belief
@@ -120,6 +127,7 @@ class CausalTracker(NetworkTracker):
         if before is not None:
             estimates = self._start(last, torch.from_numpy(np.isin(rows, fresh)), before, grey)
         estimates = self._refine_from(last, estimates, index)
+        estimates = self._polish(estimates, rows, rows[~np.isin(rows, fresh)], grey)
         for whole, part in zip(state.estimates, estimates, strict=True):
             whole[index] = part
 
@@ -151,6 +159,25 @@ class CausalTracker(NetworkTracker):
             xy=torch.where(fresh[..., None], last.xy, moved[:, None]),
             confidence=torch.where(fresh, last.confidence, last.confidence - doubt[:, None]),
         )
+
+    def _polish(
+        self, estimates: Estimates, rows: NDArray[np.int64], moved: NDArray[np.int64], grey: NDArray[np.uint8]
+    ) -> Estimates:
+        """Fit the patches of visible points; those that are in their query's image are exact."""
+        sure = estimates.visibility.sigmoid() * estimates.confidence.sigmoid() > self.config.visible_threshold
+        chosen = np.flatnonzero(sure[:, 0].cpu().numpy() & np.isin(rows, moved))
+        templates = self.state.templates
+        assert templates is not None
+        index = torch.from_numpy(chosen).to(self.model.device)
+        scale = self._scale()
+        xy = (estimates.xy[index, 0] * scale).float().cpu().numpy()
+        chosen = rows[chosen]
+        query = self.table.query_xy[chosen]
+        found = polish(
+            templates[torch.from_numpy(chosen)].numpy(), query - np.floor(query) + SIDE // 2, grey, xy
+        )
+        estimates.xy[index, 0] = torch.from_numpy(found).to(estimates.xy) / scale
+        return estimates
 
     def _past(self, index: Tensor) -> tuple[list[Tensor], Tensor]:
         """Keys and values of some rows and the virtual tracks, and which of them there are."""

@@ -129,8 +129,8 @@ class NetworkTracker(PointTracker):
         start = new_estimates(
             torch.zeros(count, 2, device=self.model.device, dtype=self.model.position_dtype), self.span
         )
-        joined = zip(state.estimates or start, start, strict=True)
-        state.estimates = Estimates(*(torch.cat([a, b]) for a, b in joined)) if state.estimates else start
+        rows = zip(state.estimates, start, strict=True) if state.estimates else ((part,) for part in start)
+        state.estimates = Estimates(*(torch.cat(parts) for parts in rows))  # copies, each its own
 
     def _plant_grid(self) -> None:
         """Plant the support grid in the image that comes next, instead of an older one."""

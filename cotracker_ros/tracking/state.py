@@ -18,7 +18,7 @@ from cotracker_ros.tracking.table import TrackTable
 
 _NUMBERS = ("frames", "answered", "start", "finished")
 _LISTS = ("pyramid", "support", "memory", "virtual_memory")
-_TENSORS = ("embedding", "known", "grey")
+_TENSORS = ("embedding", "known", "grey", "templates")
 
 
 @dataclass(eq=False)
@@ -43,6 +43,7 @@ class StreamState:
         virtual_memory: The same of the virtual tracks, per time block (V, L, K).
         known: (R, L) bool, which rows were there in those frames.
         grey: (H, W) uint8, the newest image for Lucas-Kanade, for causal networks.
+        templates: (R, side, side) uint8, the image around each query, for the same.
     """
 
     table: TrackTable = field(default_factory=TrackTable)
@@ -62,6 +63,7 @@ class StreamState:
     virtual_memory: list[Tensor] = field(default_factory=list)
     known: Tensor | None = None
     grey: Tensor | None = None
+    templates: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.table)

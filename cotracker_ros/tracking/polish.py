@@ -1,0 +1,99 @@
+"""Sub-pixel refinement: a point is put where its query's patch fits best, at the image's full resolution.
+
+Lucas-Kanade from image to image drifts, and a network on a coarse grid of features is not exact. The patch
+around the query is compared with the patch around the present estimate, for all points in one call: the
+patches lie side by side in one picture.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 48
+"""Side of the patches that are kept, px of the image."""
+_WINDOW = 15
+_LEVELS = 1
+_MOST = 3.0  # px that a point may be moved; more would be another thing
+_HOME = 0.5  # px by which going back may miss the query
+
+
+def cut_patches(
+    grey: NDArray[np.uint8], xy: NDArray[np.floating]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Cut the patch around each point.
+
+    Args:
+        grey: (H, W) image; beyond its edge the edge goes on.
+        xy: (N, 2) positions, px.
+
+    Returns:
+        (N, SIDE, SIDE) patches, and (N, 2) positions of the points in them.
+    """
+    height, width = grey.shape
+    corner = np.floor(np.nan_to_num(xy)).clip(-SIDE, [width + SIDE, height + SIDE]).astype(int) - SIDE // 2
+    reach = np.arange(SIDE)
+    rows = (corner[:, 1:] + reach).clip(0, height - 1)
+    columns = (corner[:, :1] + reach).clip(0, width - 1)
+    return grey[rows[:, :, None], columns[:, None]], (xy - corner).astype(np.float32)
+
+
+def polish(
+    templates: NDArray[np.uint8],
+    template_xy: NDArray[np.floating],
+    grey: NDArray[np.uint8],
+    xy: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Move points to where their query's patch fits best.
+
+    Args:
+        templates: (N, SIDE, SIDE) patches around the queries.
+        template_xy: (N, 2) positions of the queries in them.
+        grey: (H, W) the present image.
+        xy: (N, 2) estimates in it, px.
+
+    Returns:
+        (N, 2) float32 positions; where the patch does not fit, the estimates as they were.
+    """
+    if not len(xy):
+        return xy
+    patches, patch_xy = cut_patches(grey, xy)
+    columns = int(np.ceil(np.sqrt(len(xy))))
+    index = np.arange(len(xy))
+    tile = (SIDE * np.stack([index % columns, index // columns], 1)).astype(np.float32)
+    first, second = _picture(templates, columns), _picture(patches, columns)
+    query, guess = (template_xy + tile).astype(np.float32), patch_xy + tile
+    found, ok = _fit(first, second, query, guess)
+    back, ok_back = _fit(second, first, found, query)
+    moved = found - guess
+    fits = (
+        ok
+        & ok_back
+        & (np.linalg.norm(back - query, axis=1) < _HOME)
+        & (np.linalg.norm(moved, axis=1) < _MOST)
+    )
+    return (xy + np.where(fits[:, None], moved, 0)).astype(np.float32)
+
+
+def _picture(patches: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
+    rows = -(-len(patches) // columns)
+    picture = np.zeros((rows * columns, SIDE, SIDE), np.uint8)
+    picture[: len(patches)] = patches
+    tiled = picture.reshape(rows, columns, SIDE, SIDE).swapaxes(1, 2)
+    return np.ascontiguousarray(tiled.reshape(rows * SIDE, columns * SIDE))
+
+
+def _fit(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], xy: NDArray[np.float32], guess: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(
+        first,
+        second,
+        xy[:, None],
+        guess[:, None].copy(),
+        winSize=(_WINDOW, _WINDOW),
+        maxLevel=_LEVELS,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+    )
+    return np.asarray(moved, np.float32)[:, 0], np.asarray(found)[:, 0] > 0
