@@ -19,6 +19,7 @@ from cotracker_ros.synthetic.clip_motion import (
     translation,
     wander,
 )
+from cotracker_ros.synthetic.clip_world import Stack
 from cotracker_ros.synthetic.layers import Layer, Ripple
 from cotracker_ros.synthetic.patterns import Image, scale
 from cotracker_ros.synthetic.shapes import MARGIN, Mask, random_mask
@@ -30,8 +31,8 @@ class View:
     """When and how a clip is seen.
 
     Attributes:
-        times: (T, 1 + J, 2) times of the first and last row: in the middle of the exposure and at each of its J
-            moments, frames.
+        times: (T, 1 + J, 2) times of the first and last row: in the middle of the exposure and at each of
+            its J moments, frames.
         size: Width and height of the image, px.
         length: Frames of the clip.
         camera: Motion of the camera at these times.
@@ -47,7 +48,9 @@ class View:
         """The px of this image that make one px of an image 256 px wide."""
         return self.size[0] / 256
 
-    def layer(self, texture: Image, mask: Mask | None, moved: Values, depth: float, **options: object) -> Layer:
+    def layer(
+        self, texture: Image, mask: Mask | None, moved: Values, depth: float, **options: object
+    ) -> Layer | None:
         """Return a layer from the matrices that lead from px of its texture, from its middle, to its plane.
 
         Args:
@@ -56,14 +59,21 @@ class View:
             moved: (T, 1 + J, 2, 3, 3) plane from texture.
             depth: Inverse depth of the plane.
             options: Further attributes of the layer.
+
+        Returns:
+            The layer; None if some of it would come behind the camera, or its horizon into the image.
         """
         height, width = texture.shape[:2]
         to_middle = translation(-np.array([width - 1, height - 1]) / 2)
         middle = (np.array(self.size) - 1) / 2
         image = translation(middle) @ self.camera.plane(depth) @ moved @ to_middle
         maps = np.linalg.inv(image)
-        # Scaled alike at the middle of the image, so that the rows between first and last are in between.
-        maps /= (maps[..., 2, :2] @ middle + maps[..., 2, 2])[..., None, None]
+        if mask is None:
+            weights = maps[..., 2, :] @ _corners(self.size)
+        else:
+            weights = image[..., 2, :] @ _corners((width, height))
+        if weights.min() < 0.2:
+            return None
         return Layer(texture, mask, maps, self.size[1], **options)  # type: ignore[arg-type]
 
 
@@ -79,7 +89,11 @@ def random_view(rng: Rng, frames: int, size: tuple[int, int]) -> View:
     readout = rng.uniform(0.2, 0.9) if rng.random() < 0.35 else 0.0
     steps = np.ones(frames)
     if rng.random() < 0.2:  # dropped frames, or a rate that is not even
-        steps = np.where(rng.random(frames) < 0.12, 2.0, 1.0) if rng.random() < 0.5 else rng.uniform(0.6, 1.5, frames)
+        steps = (
+            np.where(rng.random(frames) < 0.12, 2.0, 1.0)
+            if rng.random() < 0.5
+            else rng.uniform(0.6, 1.5, frames)
+        )
     start = np.cumsum(steps)[:, None, None]
     offsets = exposure * np.concatenate([[0], (np.arange(moments) + 0.5) / moments - 0.5])
     rows = readout * np.array([-0.5, 0.5])
@@ -88,33 +102,37 @@ def random_view(rng: Rng, frames: int, size: tuple[int, int]) -> View:
     return View(times, size, frames, hand_held(rng, times, speed * unit, size, still=still))
 
 
-def random_layers(rng: Rng, frames: int, size: tuple[int, int], bank: Bank) -> list[Layer]:
-    """Return the layers of a random scene, from back to front; the first one fills the image."""
+def _corners(size: tuple[int, int]) -> Values:
+    """The (3, 4) corners of an image, homogeneous."""
+    right, bottom = size[0] - 0.5, size[1] - 0.5
+    return np.array([[-0.5, right, right, -0.5], [-0.5, -0.5, bottom, bottom], [1, 1, 1, 1]])
+
+
+def random_stack(rng: Rng, frames: int, size: tuple[int, int], bank: Bank) -> Stack:
+    """Return a random scene of flat things that move in front of a ground."""
     view = random_view(rng, frames, size)
     depth = rng.uniform(0.25, 0.9)
     layers = [_ground(rng, view, bank, depth)]
-    count = int(rng.integers(3, 9))
-    for _ in range(count):
-        if len(layers) > 12:
-            break
+    for _ in range(int(rng.integers(3, 9))):
         depth += rng.exponential(0.12)
-        if rng.random() < 0.2:
-            layers.extend(_articulated(rng, view, bank, depth))
-        else:
-            layers.extend(_thing(rng, view, bank, depth))
-    return layers
+        make = _articulated if rng.random() < 0.2 else _thing
+        layers.extend(make(rng, view, bank, depth))
+    return Stack(layers)
 
 
 def _ground(rng: Rng, view: View, bank: Bank, depth: float) -> Layer:
-    side = min(512, int(1.75 * max(view.size)))
+    side = min(512, int(1.75 * max(view.size)) // 2 * 2)
     texture = bank.patch(rng, (side, side), largest_zoom=1.6)
-    seen = rotation(np.full(view.times.shape, rng.uniform(0, 2 * np.pi)))
-    if rng.random() < 0.5:  # a floor or table seen at a slant
-        slant = matrices(view.times.shape)
-        slant[..., 2, :2] = rng.normal(0, 0.17, 2) / max(view.size)
-        seen = slant @ seen
     ripple = _ripple(rng, view, max(view.size)) if rng.random() < 0.08 else None
-    return view.layer(texture, None, seen, depth, ripple=ripple)
+    turned = rotation(np.full(view.times.shape, rng.uniform(0, 2 * np.pi)))
+    slant = matrices(view.times.shape)
+    if rng.random() < 0.5:  # a floor or table seen at a slant
+        slant[..., 2, :2] = rng.normal(0, 0.17, 2) / max(view.size)
+    slanted = view.layer(texture, None, slant @ turned, depth, ripple=ripple)
+    upright = slanted or view.layer(texture, None, turned, depth, ripple=ripple)
+    if upright is None:
+        raise AssertionError("the camera of a layered scene turns too far")  # `hand_held` does not
+    return upright
 
 
 def _thing(rng: Rng, view: View, bank: Bank, depth: float) -> list[Layer]:
@@ -122,14 +140,16 @@ def _thing(rng: Rng, view: View, bank: Bank, depth: float) -> list[Layer]:
     largest = 0.75 if rng.random() < 0.3 or screen else 0.4
     size = log_uniform(rng, 0.3 if screen else 0.1, largest) * 1.3 * view.size[0]
     mask = random_mask(rng, size, screen=screen)
-    texture = _surface(rng, bank, mask)
+    texture = surface(rng, bank, mask)
     speed = log_uniform(rng, 0.05, 8) * view.unit
     moved = translation(_place(rng, view)) @ object_motion(rng, view.times, speed, size / 2, view.length)
     moved = moved @ rotation(np.full(view.times.shape, rng.uniform(0, 2 * np.pi)))
     ripple = _ripple(rng, view, size) if rng.random() < 0.2 else None
     layer = view.layer(texture, mask, moved, depth, ripple=ripple)
-    shadow = [_shadow(rng, layer, size)] if rng.random() < 0.35 and len(mask) < 0.6 * view.size[0] else []
-    return [*shadow, layer]
+    if layer is None:
+        return []
+    shadowed = rng.random() < 0.35 and len(mask) < 0.6 * view.size[0]
+    return [_shadow(rng, layer, size), layer] if shadowed else [layer]
 
 
 def _articulated(rng: Rng, view: View, bank: Bank, depth: float) -> list[Layer]:
@@ -138,21 +158,22 @@ def _articulated(rng: Rng, view: View, bank: Bank, depth: float) -> list[Layer]:
     speed = log_uniform(rng, 0.05, 5) * view.unit
     moved = translation(_place(rng, view)) @ object_motion(rng, view.times, speed, size / 2, view.length)
     chain: list[Layer] = []
-    common = _surface(rng, bank, np.zeros((int(size), int(size)), np.uint8)) if rng.random() < 0.4 else None
-    for part in range(int(rng.integers(2, 4))):
+    common = bank.patch(rng, (int(size), int(size))) if rng.random() < 0.4 else None
+    for _ in range(int(rng.integers(2, 4))):
         mask = random_mask(rng, size)
-        texture = _surface(rng, bank, mask) if common is None else cv2.resize(common, mask.shape[::-1])
+        texture = surface(rng, bank, mask) if common is None else cv2.resize(common, mask.shape[::-1])
         layer = view.layer(np.asarray(texture, np.uint8), mask, moved, depth)
-        chain.insert(len(chain) if part == 0 or rng.random() < 0.6 else 0, layer)
+        if layer is None:
+            break
+        chain.insert(len(chain) if rng.random() < 0.6 else 0, layer)
         # The next part hangs on a joint near the rim of this one, by a place near its own rim.
         swing = log_uniform(rng, 0.01, 0.15) * wander(rng, view.times, 10, 50)
         angle = rng.uniform(0, 2 * np.pi) + np.clip(swing, -1.5, 1.5)
         reach = np.array(mask.shape[::-1]) * rng.uniform(-0.4, 0.4, 2)
-        smaller = size * rng.uniform(0.5, 0.9)
-        arm = np.broadcast_to(np.array([0.35 * smaller, 0.0]), (*view.times.shape, 2))
+        size *= rng.uniform(0.5, 0.9)
+        arm = np.broadcast_to(np.array([0.35 * size, 0.0]), (*view.times.shape, 2))
         joint = np.broadcast_to(reach, (*view.times.shape, 2))
         moved = moved @ translation(joint) @ rotation(angle) @ translation(arm)
-        size = smaller
     return chain
 
 
@@ -162,8 +183,8 @@ def _place(rng: Rng, view: View) -> Values:
     return np.broadcast_to(place, (*view.times.shape, 2))
 
 
-def _surface(rng: Rng, bank: Bank, mask: Mask) -> Image:
-    """A texture for an outline; often shaded towards its rim, so that it looks round, or from side to side."""
+def surface(rng: Rng, bank: Bank, mask: Mask) -> Image:
+    """A texture for an outline; often shaded towards its rim, as round things are, or from side to side."""
     height, width = mask.shape
     texture = bank.patch(rng, (width, height))
     kind = rng.random()
@@ -189,7 +210,9 @@ def _ripple(rng: Rng, view: View, size: float) -> Ripple:
     angle = rng.uniform(0, 2 * np.pi, count)
     shifts = (slopes * length / (2 * np.pi))[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     moments = view.times[:, 0].mean(axis=-1)
-    phases = [rng.uniform(0, 6.3) + log_uniform(rng, 0.03, 0.4) * wander(rng, moments, 8, 60) for _ in range(count)]
+    phases = [
+        rng.uniform(0, 6.3) + log_uniform(rng, 0.03, 0.4) * wander(rng, moments, 8, 60) for _ in range(count)
+    ]
     return Ripple(waves, shifts, np.stack(phases, axis=-1))
 
 

@@ -41,7 +41,9 @@ def palette(rng: Rng, count: int) -> list[tuple[int, int, int]]:
     colours = np.empty((1, count, 3), np.uint8)
     colours[0, :, 0] = (hue + rng.normal(0, spread, count)) % 180
     colours[0, :, 1] = np.clip(255 * saturation * rng.uniform(0.6, 1.3, count), 0, 255)
-    colours[0, :, 2] = np.clip(rng.permutation(np.linspace(rng.uniform(10, 90), rng.uniform(150, 250), count)), 0, 255)
+    colours[0, :, 2] = np.clip(
+        rng.permutation(np.linspace(rng.uniform(10, 90), rng.uniform(150, 250), count)), 0, 255
+    )
     rgb = cv2.cvtColor(colours, cv2.COLOR_HSV2RGB)[0]
     return [(int(r), int(g), int(b)) for r, g, b in rgb]
 
@@ -115,8 +117,12 @@ def leaves(rng: Rng, size: int) -> Image:
             cv2.ellipse(index, box, float(i + 1), -1)
         else:
             angle = np.sort(rng.uniform(0, 2 * np.pi, corners))
-            around = radius * np.stack([np.cos(angle), np.sin(angle)], axis=-1) * rng.uniform(0.6, 1, (corners, 1))
-            cv2.fillPoly(index, [np.round((centre + around) * 8).astype(np.int32)], float(i + 1), cv2.LINE_8, 3)
+            around = (
+                radius * np.stack([np.cos(angle), np.sin(angle)], axis=-1) * rng.uniform(0.6, 1, (corners, 1))
+            )
+            cv2.fillPoly(
+                index, [np.round((centre + around) * 8).astype(np.int32)], float(i + 1), cv2.LINE_8, 3
+            )
     leaf = index.astype(np.int32)
     colours = np.array(palette(rng, 24), np.float32)
     base = colours[rng.integers(0, 24, count + 1)] * rng.uniform(0.6, 1.3, (count + 1, 1))
@@ -166,7 +172,9 @@ def stripes(rng: Rng, size: int) -> Image:
     if rng.random() < 0.5:
         bend = noise((size, size), rng, cell=rng.uniform(40, 250), octaves=2) * rng.uniform(0.5, 10)
         x, y = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
-        field = cv2.remap(np.ascontiguousarray(field), x + bend, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        field = np.ascontiguousarray(field)
+        bent = cv2.remap(field, x + bend, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        field = np.asarray(bent, np.float32)
     rough = noise((size, size), rng, cell=(2, rng.uniform(2, 16)), octaves=2)
     image = ramp(0.15 + 0.7 * field + rng.uniform(0.01, 0.15) * rough, palette(rng, int(rng.integers(2, 5))))
     return np.ascontiguousarray(np.rot90(image, int(rng.integers(4))))
@@ -179,7 +187,9 @@ def grain(rng: Rng, size: int) -> Image:
     long = rng.uniform(1, 8)
     bent = noise((size, size), rng, cell=(cell, cell / long), octaves=4)
     field = np.sin((y / rng.uniform(6, 40)) + rng.uniform(1, 6) * bent) * rng.uniform(0.05, 0.3)
-    field += rng.uniform(0.02, 0.15) * noise((size, size), rng, cell=(80, rng.uniform(1, 4)), octaves=4, gain=0.7)
+    field += rng.uniform(0.02, 0.15) * noise(
+        (size, size), rng, cell=(80, rng.uniform(1, 4)), octaves=4, gain=0.7
+    )
     if rng.random() < 0.4:
         field += 0.1 * np.sin((x + 25 * bent) / rng.uniform(20, 90))
     image = ramp(0.5 + field, palette(rng, int(rng.integers(2, 5))))
@@ -204,7 +214,9 @@ def printed(rng: Rng, size: int) -> Image:
         text = sentence(rng, max(1, int(size / cap / 5)))
         colour = inks[int(rng.integers(len(inks)))]
         font = fonts[int(rng.choice(3, p=[0.7, 0.2, 0.1]))]
-        print_text(image, text, rng.uniform(-20, 60), baseline, cap, colour, bold=rng.random() < 0.3, font=font)
+        print_text(
+            image, text, rng.uniform(-20, 60), baseline, cap, colour, bold=rng.random() < 0.3, font=font
+        )
     for _ in range(int(rng.integers(0, 25))):
         stroke = np.cumsum(rng.normal(0, 9, (8, 2)), axis=0) + rng.uniform(0, size, 2)
         colour = inks[int(rng.integers(len(inks)))]
@@ -218,11 +230,17 @@ def cartoon(rng: Rng, size: int) -> Image:
     image = np.full((size, size, 3), colours[0], np.uint8)
     for _ in range(int(rng.integers(8, 50))):
         layer = np.full_like(image, colours[int(rng.integers(8))])
-        layer = scale(layer, 1 + 0.2 * noise((size, size), rng, cell=size / 2, octaves=1)) if rng.random() < 0.2 else layer
+        layer = (
+            scale(layer, 1 + 0.2 * noise((size, size), rng, cell=size / 2, octaves=1))
+            if rng.random() < 0.2
+            else layer
+        )
         mask = np.zeros((size, size), np.uint8)
         centre, radius = rng.uniform(0, size, 2), log_uniform(rng, 10, 0.35 * size)
         angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-        spikes = np.where(np.arange(48) % 4 < 2, 1.0, rng.uniform(0.4, 1.0)) if rng.random() < 0.3 else np.ones(48)
+        spikes = (
+            np.where(np.arange(48) % 4 < 2, 1.0, rng.uniform(0.4, 1.0)) if rng.random() < 0.3 else np.ones(48)
+        )
         reach = radius * spikes * (1 + 0.25 * np.sin(angle * rng.integers(2, 5) + rng.uniform(0, 6)))
         outline = centre + np.stack([np.cos(angle), np.sin(angle)], axis=-1) * reach[:, None]
         points = np.round(outline * 8).astype(np.int32)
@@ -242,16 +260,14 @@ def stones(rng: Rng, size: int) -> Image:
     count = int(log_uniform(rng, 150, 5000))
     seeds = np.full((size, size), 255, np.uint8)
     seeds[rng.integers(0, size, count), rng.integers(0, size, count)] = 0
-    distance, label = cv2.distanceTransformWithLabels(
-        seeds, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
+    distance, label = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     typical = size / np.sqrt(count)
     tone = rng.random(int(label.max()) + 1).astype(np.float32)[label] - 0.5
     field = 0.5 + rng.uniform(0.05, 0.6) * tone + rng.uniform(0.0, 0.1) * spectrum(rng, size, 0.8)
     image = ramp(field, palette(rng, int(rng.integers(2, 6))))
     depth = np.clip(1 - distance / (0.75 * typical), 0, 1)
     image = scale(image, 1 - rng.uniform(0, 0.8) * (1 - np.sqrt(depth)))
-    return cv2.GaussianBlur(image, (0, 0), 0.6) if rng.random() < 0.7 else image
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), 0.6), np.uint8) if rng.random() < 0.7 else image
 
 
 def woven(rng: Rng, size: int) -> Image:
@@ -270,12 +286,16 @@ def woven(rng: Rng, size: int) -> Image:
 def fur(rng: Rng, size: int) -> Image:
     """Fur, grass, hair: fine strands that follow a slowly turning direction."""
     field = rng.standard_normal((size, size)).astype(np.float32)
-    angle = rng.uniform(0, 2 * np.pi) + rng.uniform(0, 1.2) * noise((size, size), rng, cell=rng.uniform(40, 200), octaves=2)
+    angle = rng.uniform(0, 2 * np.pi) + rng.uniform(0, 1.2) * noise(
+        (size, size), rng, cell=rng.uniform(40, 200), octaves=2
+    )
     step_x, step_y = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
     x, y = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
-    # Smearing along the direction: each round averages a value with its neighbour up the strand, twice as far.
+    # Smeared along the strands: each round averages a value with one up the strand, twice as far away.
     for reach in (1, 2, 4)[: int(rng.integers(2, 4))]:
-        moved = cv2.remap(field, x + reach * step_x, y + reach * step_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        moved = cv2.remap(
+            field, x + reach * step_x, y + reach * step_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
+        )
         field = 0.5 * (field + moved)
     field /= field.std()
     tone = 0.5 + rng.uniform(0.05, 0.2) * field + rng.uniform(0.05, 0.2) * spectrum(rng, size, 1.4)

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cotracker_ros.synthetic.layers import Image, Layer, Values, hidden
+from cotracker_ros.synthetic.clip_world import World
+from cotracker_ros.synthetic.layers import Image, Numbers, Values
 
 Rng = np.random.Generator
 
@@ -33,23 +34,23 @@ class ChosenTracks:
 class _Points:
     """N points on layers: (N,) index of the layer, (N, 2) place in its texture."""
 
-    layer: NDArray[np.int64]
+    layer: Numbers
     place: Values
 
 
-def choose_tracks(rng: Rng, layers: Sequence[Layer], images: Sequence[Image], count: int) -> ChosenTracks:
+def choose_tracks(rng: Rng, world: World, images: Sequence[Image], count: int) -> ChosenTracks:
     """Choose points on all layers: many that are hidden and return, near edges, few where all is plain.
 
     Args:
         rng: Source of randomness.
-        layers: The scene, from back to front.
+        world: The scene.
         images: T exact images, (H, W, 3).
         count: Number of tracks; where the scene has fewer points, some are chosen twice.
     """
     height, width = images[0].shape[:2]
     frames = len(images)
-    points = _candidates(rng, layers, (width, height), frames, _CANDIDATES * count)
-    xy, cover = follow(layers, points.layer, points.place)
+    points = _candidates(rng, world, (width, height), _CANDIDATES * count)
+    xy, cover = world.follow(points.layer, points.place)
     inside = within(xy, (width, height))
     visible = inside & (cover < 0.5)
     good = visible.sum(axis=0) >= _FEWEST_VISIBLE
@@ -57,28 +58,10 @@ def choose_tracks(rng: Rng, layers: Sequence[Layer], images: Sequence[Image], co
     good &= _textured(rng, images, xy, visible)
     if not good.any():
         good = visible.sum(axis=0) >= min(_FEWEST_VISIBLE, visible.sum(axis=0).max())
-    chosen = _draw(rng, visible, points.layer > 0, good, count)
-    xy, visible = xy[:, chosen], visible[:, chosen]
-    doubtful = inside[:, chosen] & _near_edge(layers, points.layer[chosen], xy)
+    chosen = _draw(rng, visible, points.layer >= world.grounds, good, count)
+    xy, visible, on = xy[:, chosen], visible[:, chosen], points.layer[chosen]
+    doubtful = inside[:, chosen] & _near_edge(world, on, xy)
     return ChosenTracks(xy.astype(np.float32), visible, ~doubtful)
-
-
-def follow(layers: Sequence[Layer], on: NDArray[np.int64], places: Values) -> tuple[Values, Values]:
-    """Return (T, N, 2) where points are and (T, N) how much of each is hidden by nearer layers.
-
-    Args:
-        layers: The scene, from back to front.
-        on: (N,) index of each point's layer.
-        places: (N, 2) place in its layer's texture, px.
-    """
-    frames = len(layers[0].maps)
-    xy = np.zeros((frames, len(on), 2))
-    cover = np.zeros((frames, len(on)))
-    for index in np.unique(on):
-        mine = on == index
-        xy[:, mine] = layers[index].image_of(places[mine])
-        cover[:, mine] = hidden(layers, int(index), xy[:, mine])
-    return xy, cover
 
 
 def within(xy: Values, size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -86,37 +69,30 @@ def within(xy: Values, size: tuple[int, int]) -> NDArray[np.bool_]:
     return np.all((xy >= -0.5) & (xy < np.array(size) - 0.5), axis=-1)
 
 
-def _near_edge(layers: Sequence[Layer], on: NDArray[np.int64], xy: Values) -> NDArray[np.bool_]:
+def _near_edge(world: World, on: Numbers, xy: Values) -> NDArray[np.bool_]:
     """Tell where (T, N) points are about a pixel from an edge that hides, or half hidden."""
-    low, high = np.ones(xy.shape[:2]), np.zeros(xy.shape[:2])
-    for offset in ((0, 0), (0.8, 0), (-0.8, 0), (0, 0.8), (0, -0.8)):
-        for index in np.unique(on):
-            mine = on == index
-            cover = hidden(layers, int(index), xy[:, mine] + offset)
-            low[:, mine], high[:, mine] = np.minimum(low[:, mine], cover), np.maximum(high[:, mine], cover)
-    return (low < 0.5) & (high >= 0.5)
+    covers = [world.cover(on, xy + offset) for offset in ((0, 0), (0.8, 0), (-0.8, 0), (0, 0.8), (0, -0.8))]
+    return (np.min(covers, axis=0) < 0.5) & (np.max(covers, axis=0) >= 0.5)
 
 
-def _candidates(
-    rng: Rng, layers: Sequence[Layer], size: tuple[int, int], frames: int, count: int
-) -> _Points:
-    """Places on layers that are inside the image at the start, or, for some, later in the first half."""
-    on: list[NDArray[np.int64]] = []
-    places: list[Values] = []
-    solid = [index for index, layer in enumerate(layers) if layer.solid]
-    per_thing = int(np.ceil(0.7 * count / max(1, len(solid) - 1)))
-    for index in solid:
-        layer = layers[index]
-        if layer.mask is None:
-            number = int(0.3 * count) + 1
-            xy = rng.uniform(-0.5, np.array(size) - 0.5, (number, 2))
-            births = np.array([0, 0, 0, frames // 4, frames // 2])[rng.integers(5, size=number)]
-            everywhere = np.broadcast_to(xy, (frames, number, 2))
-            place = layer.texture_at(everywhere)[births, np.arange(number)]
-        else:
-            place = _on_mask(rng, layer.mask, per_thing)
+def _candidates(rng: Rng, world: World, size: tuple[int, int], count: int) -> _Points:
+    """Points all over the things, and points of the ground that are in the image in the first half."""
+    on, places = [], []
+    things = [i for i, layer in enumerate(world.layers) if layer.solid and layer.mask is not None]
+    for index in things:
+        mask = world.layers[index].mask
+        assert mask is not None
+        place = _on_mask(rng, mask, int(np.ceil(0.6 * count / len(things))))
         on.append(np.full(len(place), index))
         places.append(place)
+    number = count // 2
+    xy = rng.uniform(-0.5, np.array(size) - 0.5, (number, 2))
+    frame = np.array([0, 0, 0, len(world) // 4, len(world) // 2])[rng.integers(5, size=number)]
+    endless = [i for i, layer in enumerate(world.layers) if layer.mask is None]
+    seen = np.stack([world.layers[i].place_at(xy, frame) for i in endless])
+    nearest = seen[..., 2].argmax(axis=0)
+    on.append(np.array(endless)[nearest])
+    places.append(seen[nearest, np.arange(number), :2])
     return _Points(np.concatenate(on), np.concatenate(places))
 
 
@@ -134,9 +110,7 @@ def _on_mask(rng: Rng, mask: Image, count: int) -> Values:
     return np.stack([x, y], axis=-1) + rng.uniform(-0.5, 0.5, (len(x), 2))
 
 
-def _textured(
-    rng: Rng, images: Sequence[Image], xy: Values, visible: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def _textured(rng: Rng, images: Sequence[Image], xy: Values, visible: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Tell which points lie, when first seen, where there is anything to see; a few others may stay."""
     first = visible.argmax(axis=0)
     number = np.arange(xy.shape[1])

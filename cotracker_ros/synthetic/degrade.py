@@ -68,8 +68,8 @@ class Look:
             result = cv2.add(result, piece * np.float32(self.noise), dtype=cv2.CV_8U)
         if self.quality > 0:
             code = cv2.imencode(".jpg", result[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])[1]
-            result = np.ascontiguousarray(cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1])
-        return np.asarray(result, np.uint8)
+            result = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
+        return np.ascontiguousarray(result, np.uint8)
 
 
 @lru_cache(maxsize=2)
@@ -123,7 +123,9 @@ def _light(rng: Rng, frames: int) -> NDArray[np.float32]:
         edge = (across - place[:, None, None]) / rng.uniform(0.12, 0.5)
         field -= (rng.uniform(0.2, 0.9) / (1 + np.exp(-4 * edge)))[..., None]
     if rng.random() < 0.2:  # a bright spot
-        spot = rng.uniform(-1, 1, 2) + 0.02 * np.stack([wander(rng, times, 10, 60) for _ in range(2)], axis=-1)
+        spot = rng.uniform(-1, 1, 2) + 0.02 * np.stack(
+            [wander(rng, times, 10, 60) for _ in range(2)], axis=-1
+        )
         distance = (x - spot[:, 0, None, None]) ** 2 + (y - spot[:, 1, None, None]) ** 2
         field += (rng.uniform(0.2, 0.8) * np.exp(-distance / rng.uniform(0.05, 0.4)))[..., None]
     field -= (rng.uniform(0, 0.3) * (x**2 + y**2) * 0.5)[..., None]  # vignetting

@@ -96,7 +96,9 @@ def bar(rng: Rng, mask: Mask, size: float) -> None:
     """A thin bar, straight."""
     half = max(1.2, rng.uniform(0.012, 0.09) * size)
     middle = size / 2
-    _fill(mask, np.array([[0, middle - half], [size, middle - half], [size, middle + half], [0, middle + half]]))
+    _fill(
+        mask, np.array([[0, middle - half], [size, middle - half], [size, middle + half], [0, middle + half]])
+    )
 
 
 def comb(rng: Rng, mask: Mask, size: float) -> None:

@@ -1,4 +1,4 @@
-"""The textures that training clips are cut from: made when first needed, kept, and renewed little by little."""
+"""The textures that training clips are cut from: made when needed, kept, and renewed little by little."""
 
 from __future__ import annotations
 

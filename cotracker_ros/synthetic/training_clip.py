@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cotracker_ros.synthetic.clip_scene import random_layers
+from cotracker_ros.synthetic.clip_scene import random_stack
 from cotracker_ros.synthetic.clip_tracks import choose_tracks
 from cotracker_ros.synthetic.degrade import random_look
-from cotracker_ros.synthetic.layers import draw_layers
 from cotracker_ros.synthetic.texture_bank import Bank
 from cotracker_ros.tracking.labelled import LabelledClip
 
@@ -69,9 +68,9 @@ def training_clip(seed: int, config: ClipConfig) -> LabelledClip:
     """
     rng = np.random.default_rng([_HELD_OUT if config.held_out else _TRAINING, seed])
     size = (config.width, config.height)
-    layers = random_layers(rng, config.frames, size, Bank(seed, config.held_out))
+    world = random_stack(rng, config.frames, size, Bank(seed, config.held_out))
     look = random_look(rng, config.frames, size)
-    exact = [draw_layers(layers, frame, size) for frame in range(config.frames)]
-    tracks = choose_tracks(rng, layers, exact, config.tracks)
+    exact = [world.draw(frame, size) for frame in range(config.frames)]
+    tracks = choose_tracks(rng, world, exact, config.tracks)
     frames = np.stack([look.apply(image, frame, rng) for frame, image in enumerate(exact)])
     return LabelledClip(frames, tracks.xy, tracks.visible, tracks.known, name=f"synthetic {seed}")

@@ -8,8 +8,9 @@ import pytest
 
 from cotracker_ros.synthetic.clip_motion import hand_held, object_motion
 from cotracker_ros.synthetic.clip_scene import View
-from cotracker_ros.synthetic.clip_tracks import follow, within
-from cotracker_ros.synthetic.layers import Layer, Ripple, draw_layers
+from cotracker_ros.synthetic.clip_tracks import within
+from cotracker_ros.synthetic.clip_world import Stack
+from cotracker_ros.synthetic.layers import Layer, Ripple
 
 SIZE = (160, 128)
 FRAMES = 6
@@ -22,7 +23,7 @@ def dotted(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     grid_y, grid_x = np.mgrid[0:height, 0:width]
     image = np.zeros((height, width))
     for dot in dots:
-        image += np.exp(-((grid_x - dot[0]) ** 2 + (grid_y - dot[1]) ** 2) / (2 * 1.8**2))
+        image += np.exp(-((grid_x - dot[0]) ** 2 + (grid_y - dot[1]) ** 2) / (2 * 1.1**2))
     return np.repeat(np.round(240 * image).astype(np.uint8)[..., None], 3, axis=2), dots
 
 
@@ -42,12 +43,16 @@ def ripple(seed: int) -> Ripple:
     )
 
 
-def layer(seed: int, texture: np.ndarray, *, readout: float = 0.0, bent: bool = False, masked: bool = False) -> Layer:
+def layer(
+    seed: int, texture: np.ndarray, *, readout: float = 0.0, bent: bool = False, masked: bool = False
+) -> Layer:
     rng = np.random.default_rng(seed + 50)
     seen = view(seed, readout=readout)
     moved = object_motion(rng, seen.times, 2.0, 60.0, FRAMES)
     mask = np.pad(np.full((texture.shape[0] - 6, texture.shape[1] - 6), 255, np.uint8), 3) if masked else None
-    return seen.layer(texture, mask, moved, 0.5, ripple=ripple(seed) if bent else None)
+    made = seen.layer(texture, mask, moved, 0.5, ripple=ripple(seed) if bent else None)
+    assert made is not None
+    return made
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -58,28 +63,31 @@ def test_a_dot_is_drawn_where_its_track_is(seed: int, readout: float, bent: bool
     xy = sheet.image_of(dots)
     errors = []
     for frame in range(FRAMES):
-        image = draw_layers([sheet], frame, SIZE)[..., 0].astype(float)
+        image = Stack([sheet]).draw(frame, SIZE)[..., 0].astype(float)
         for x, y in xy[frame]:
             column, row = round(x), round(y)
             if not (7 < column < SIZE[0] - 8 and 7 < row < SIZE[1] - 8):
                 continue
-            part = image[row - 6 : row + 7, column - 6 : column + 7]
-            grid_y, grid_x = np.mgrid[row - 6 : row + 7, column - 6 : column + 7]
+            part = image[row - 5 : row + 6, column - 5 : column + 6]
+            grid_y, grid_x = np.mgrid[row - 5 : row + 6, column - 5 : column + 6]
             # The middle of a dot's brightness; a dot that is bent or seen at a slant moves it very little.
-            errors.append(np.hypot((grid_x * part).sum() / part.sum() - x, (grid_y * part).sum() / part.sum() - y))
+            errors.append(((grid_x * part).sum() / part.sum() - x, (grid_y * part).sum() / part.sum() - y))
     assert len(errors) > 50
-    assert np.median(errors) < 0.03
-    assert np.percentile(errors, 95) < 0.15 if bent else np.percentile(errors, 99) < 0.05
+    # Where the scale changes across a dot, its middle of brightness leans to the larger side by some 0.01 px.
+    assert np.abs(np.mean(errors, axis=0)).max() < 0.02
+    distance = np.hypot(*np.transpose(errors))
+    assert np.median(distance) < 0.05
+    assert np.percentile(distance, 95) < (0.15 if bent else 0.08)
 
 
 @pytest.mark.parametrize(("readout", "bent"), [(0.0, False), (0.8, True)])
 def test_image_of_inverts_texture_at(readout: float, bent: bool) -> None:
     sheet = layer(4, dotted(190, 170)[0], readout=readout, bent=bent)
     rng = np.random.default_rng(0)
-    xy = np.broadcast_to(rng.uniform(-60, 220, (40, 2)), (FRAMES, 40, 2))
+    xy = rng.uniform(-60, 220, (40, 2))
     for frame in range(FRAMES):
-        again = sheet.image_of(sheet.texture_at(xy)[frame])[frame]
-        assert np.abs(again - xy[frame]).max() < 0.01
+        places = sheet.place_at(xy, np.full(40, frame))[:, :2]
+        assert np.abs(sheet.image_of(places)[frame] - xy).max() < 0.01
 
 
 def test_visibility_is_what_a_label_image_shows() -> None:
@@ -94,13 +102,13 @@ def test_visibility_is_what_a_label_image_shows() -> None:
     pixels = np.stack([x.ravel(), y.ravel()], axis=-1).astype(float)
     seen_labels = set()
     for frame in (0, FRAMES - 1):
-        labels = draw_layers(layers, frame, SIZE)[y.ravel(), x.ravel(), 0].astype(int)
+        labels = Stack(layers).draw(frame, SIZE)[y.ravel(), x.ravel(), 0].astype(int)
         pure = np.isin(labels, (40, 120, 200))  # not on an edge
         for index, colour in ((0, 40), (1, 120), (2, 200)):
-            places = layers[index].texture_at(np.broadcast_to(pixels, (FRAMES, *pixels.shape)))[frame]
-            xy, cover = follow(layers, np.full(len(places), index), places)
+            places = layers[index].place_at(pixels, np.full(len(pixels), frame))[:, :2]
+            xy, cover = Stack(layers).follow(np.full(len(places), index), places)
             assert np.abs(xy[frame] - pixels).max() < 0.01
-            on_sheet = layers[index].mask_at(xy)[frame] > 0.99
+            on_sheet = layers[index].mask_at(xy[frame], np.full(len(pixels), frame))[0] > 0.99
             usable = pure & on_sheet & within(xy[frame], SIZE)
             np.testing.assert_array_equal(cover[frame][usable] < 0.5, labels[usable] == colour)
             seen_labels |= set(labels[usable].tolist())
@@ -111,19 +119,23 @@ def test_a_shadow_hides_nothing() -> None:
     ground = layer(0, np.full((170, 190, 3), 200, np.uint8))
     sheet = layer(1, np.zeros((70, 60, 3), np.uint8), masked=True)
     shadow = Layer(sheet.texture, sheet.mask, sheet.maps, sheet.height, solid=False)
-    dark = draw_layers([ground, shadow], 0, SIZE).min(axis=2) < 50
+    dark = Stack([ground, shadow]).draw(0, SIZE).min(axis=2) < 50
     assert dark.any()
     y, x = np.argwhere(dark)[0]
-    places = ground.texture_at(np.broadcast_to(np.array([[x, y]], float), (FRAMES, 1, 2)))[0]
-    assert follow([ground, shadow], np.zeros(1, int), places)[1][0, 0] == 0
-    assert follow([ground, sheet], np.zeros(1, int), places)[1][0, 0] == 1
+    places = ground.place_at(np.array([[x, y]], float), np.zeros(1, int))[:, :2]
+    assert Stack([ground, shadow]).follow(np.zeros(1, int), places)[1][0, 0] == 0
+    assert Stack([ground, sheet]).follow(np.zeros(1, int), places)[1][0, 0] == 1
 
 
 def test_an_exposure_of_several_moments_is_their_mean() -> None:
     seen = view(3, readout=0.0)
-    texture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (90, 90, 3)).astype(np.uint8), (0, 0), 2)
+    texture = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 256, (90, 90, 3)).astype(np.uint8), (0, 0), 2
+    )
     sheet = seen.layer(texture, None, np.broadcast_to(np.eye(3), (*seen.times.shape, 3, 3)), 0.5)
-    both = np.concatenate([sheet.maps[:, :1], sheet.maps[:, 1:], np.roll(sheet.maps[:, 1:], 1, axis=0)], axis=1)
-    blurred = draw_layers([Layer(texture, None, both, sheet.height)], 3, SIZE).astype(int)
-    mean = (draw_layers([sheet], 3, SIZE).astype(int) + draw_layers([sheet], 2, SIZE)) / 2
+    both = np.concatenate(
+        [sheet.maps[:, :1], sheet.maps[:, 1:], np.roll(sheet.maps[:, 1:], 1, axis=0)], axis=1
+    )
+    blurred = Stack([Layer(texture, None, both, sheet.height)]).draw(3, SIZE).astype(int)
+    mean = (Stack([sheet]).draw(3, SIZE).astype(int) + Stack([sheet]).draw(2, SIZE)) / 2
     assert np.abs(blurred - mean).max() <= 0.5
