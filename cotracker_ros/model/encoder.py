@@ -14,6 +14,14 @@ def _norm(x: Tensor) -> Tensor:
     return F.group_norm(x, x.shape[1])
 
 
+def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Interpolate in the precision at hand: autocast would do it, and all that is joined to it, in single."""
+    if x.shape[-2:] == size:
+        return x
+    with torch.autocast(x.device.type, enabled=False):
+        return F.interpolate(x, size, mode="bilinear", align_corners=True)
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with instance norm around a skip connection."""
 
@@ -63,7 +71,7 @@ class Encoder(nn.Module):
         stages = []
         for index in range(4):
             x = self.get_submodule(f"layer{index + 1}")(x)
-            stages.append(F.interpolate(x, size, mode="bilinear", align_corners=True))
+            stages.append(_resize(x, size))
         x = F.relu_(_norm(self.conv2(torch.cat(stages, 1))))
         return self.conv3(x)
 

@@ -10,8 +10,6 @@ from cotracker_ros.training.config import TrainConfig
 from cotracker_ros.training.losses import Target, feature_loss, window_losses
 from cotracker_ros.training.samples import Sample
 
-_FEATURE_SAMPLES = 256
-
 
 def sample_losses(model: CoTracker3, sample: Sample, config: TrainConfig) -> dict[str, Tensor]:
     """Return the weighted losses of one sample, by name; their sum is to be minimised."""
@@ -50,8 +48,7 @@ def _streamed(model: CoTracker3, sample: Sample, config: TrainConfig) -> dict[st
     losses = window_losses(iterations, target, stride, config.loss)
     if config.loss.features:
         shown = [level[sample.begin :] for level in pyramid]
-        found = feature_loss(shown, support, target, stride, _FEATURE_SAMPLES)
-        losses["features"] = config.loss.features * found
+        losses["features"] = config.loss.features * feature_loss(shown, support, target, stride)
     return losses
 
 

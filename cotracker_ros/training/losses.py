@@ -14,6 +14,7 @@ from cotracker_ros.model.correlation import blend, gather_patches
 from cotracker_ros.training.config import LossConfig
 
 _FEATURE_LEVELS = 3  # of the pyramid; the coarser ones are a few pixels wide
+_TEMPERATURE = 0.07
 
 
 class Target(NamedTuple):
@@ -83,9 +84,7 @@ def _visibility(estimates: Estimates, target: Target, config: LossConfig) -> Ten
     return masked_mean(wrong, target.valid * (1 + (config.hidden_balance - 1) * ~target.visible))
 
 
-def feature_loss(
-    pyramid: list[Tensor], support: list[Tensor], target: Target, stride: int, samples: int
-) -> Tensor:
+def feature_loss(pyramid: list[Tensor], support: list[Tensor], target: Target, stride: int) -> Tensor:
     """Cross-entropy of where in a frame the query's features are found, against where they are.
 
     It trains the encoder directly, before the updates make sense of correlations.
@@ -95,21 +94,18 @@ def feature_loss(
         support: Per level (N, Q, C), the query's patch; its middle is used.
         target: The truth of the S frames.
         stride: Image pixels per feature pixel.
-        samples: About how many visible positions are looked at; the last of them, so that few are wasted.
     """
-    where = (target.valid & target.visible).nonzero()
-    if not len(where):
-        return target.xy.new_zeros(())
-    where = where[torch.linspace(0, len(where) - 1, min(samples, len(where))).long()]
-    tracks, frames = where.unbind(1)
+    tracks, frames = (target.valid & target.visible).nonzero().unbind(1)
     total = target.xy.new_zeros(())
-    for level in range(min(_FEATURE_LEVELS, len(pyramid))):
-        features = pyramid[level]
-        query = F.normalize(support[level][tracks, support[level].shape[1] // 2].float(), dim=-1)
+    levels = min(_FEATURE_LEVELS, len(pyramid))
+    for level in range(levels if len(tracks) else 0):
+        features, middle = pyramid[level], support[level].shape[1] // 2
         height, width = features.shape[1:3]
-        scores = torch.einsum("ihwc,ic->ihw", F.normalize(features.float(), dim=-1)[frames], query) / 0.07
-        log_share = scores.flatten(1).log_softmax(-1).view(-1, height, width, 1)
-        xy = target.xy[tracks, frames] / stride / 2**level
-        corners, fraction = gather_patches(log_share, torch.arange(len(where), device=xy.device), xy, 0)
+        query = F.normalize(support[level][:, middle], dim=-1)
+        scores = F.normalize(features, dim=-1).flatten(1, 2) @ query.T / _TEMPERATURE  # (S, H * W, N)
+        log_share = scores.float().log_softmax(1).transpose(1, 2).reshape(-1, height, width, 1)
+        corners, fraction = gather_patches(
+            log_share, frames * len(query) + tracks, target.xy[tracks, frames] / stride / 2**level, 0
+        )
         total = total - blend(corners, fraction, 0).mean()
-    return total / min(_FEATURE_LEVELS, len(pyramid))
+    return total / levels
