@@ -116,8 +116,9 @@ def check_footage(footage: Footage, name: str, config: CutConfig) -> None:
     """
     kept = len(footage.numbers)
     if kept < config.min_images:
+        problem = "short" if footage.images < config.min_images else "still"
         raise FootageError(
-            f"{name} is too short: {kept} of its {footage.images} images differ from the one before, "
+            f"{name} is too {problem}: {kept} of its {footage.images} images differ from the one before, "
             f"at least {config.min_images} are needed; record more, while something moves"
         )
     if footage.median_motion < config.min_motion:

@@ -20,6 +20,7 @@ from cotracker_ros.training.cycles import cycle_errors
 from cotracker_ros.training.footage import Footage, FootageError, check_footage, look_through, numbered_images
 from cotracker_ros.training.label_cache import CachedLabels, ClipRecord, load_if_fresh, save_clip
 from cotracker_ros.training.pseudo_labels import (
+    NOBODY,
     LabelConfig,
     PseudoLabels,
     label_by_best,
@@ -218,7 +219,8 @@ class _Work:
         return self._judged(path, cached)
 
     def _judged(self, path: Path, cached: CachedLabels) -> ClipResult:
-        few = cached.labels.known.mean() < self._settings.label.min_known
+        taught = (cached.labels.chosen != NOBODY).mean()
+        few = taught < self._settings.label.min_known
         return ClipResult(
             str(self._path),
             None if few else path,
