@@ -38,6 +38,20 @@ def wander(rng: Rng, times: Values, fastest: float, slowest: float, terms: int =
     return np.sin(times[..., None] * rate + phase) @ (speed / rate)
 
 
+def wander_about(rng: Rng, times: Values, fastest: float, slowest: float) -> Values:
+    """Return (..., 2): like `wander` in the plane, more along a random direction than across it."""
+    direction = rng.uniform(0, 2 * np.pi)
+    main, side = wander(rng, times, fastest, slowest), wander(rng, times, fastest, slowest)
+    side *= rng.uniform(0, 0.7)
+    cos, sin = np.cos(direction), np.sin(direction)
+    return np.stack([cos * main - sin * side, sin * main + cos * side], axis=-1)
+
+
+def shake_size(rng: Rng, speed: float, width: int) -> float:
+    """Return how fast the image shakes in a random hand, px per frame."""
+    return log_uniform(rng, 0.02, 1.0) * min(1.0, 0.3 + speed) * width / 256
+
+
 def path(rng: Rng, times: Values, speed: float, length: int) -> Values:
     """Return a random (..., 2) path of about `speed` px per frame; at some time of the clip it is at 0.
 
@@ -134,6 +148,47 @@ def object_motion(rng: Rng, times: Values, speed: float, radius: float, length: 
 
 
 @dataclass(frozen=True, eq=False)
+class Timing:
+    """When the images of a clip are exposed, and how much the camera moves in the meantime.
+
+    Attributes:
+        times: (T, 1 + J, 2) times of the first and last row: in the middle of the exposure and at each of
+            its J moments, frames.
+        speed: Typical motion of the image, px per frame.
+        still: Whether the camera stands on something: then it does not even shake.
+    """
+
+    times: Values
+    speed: float
+    still: bool
+
+
+def random_timing(rng: Rng, frames: int, width: int) -> Timing:
+    """Return a random shutter and speed: a good third of the clips are fast, others slow or nearly still.
+
+    Args:
+        rng: Source of randomness.
+        frames: Frames of the clip.
+        width: Of the image, px; an image twice as wide moves twice as far.
+    """
+    kind = rng.choice(3, p=[0.38, 0.34, 0.28])
+    speed = (log_uniform(rng, 3, 12), log_uniform(rng, 0.3, 3), log_uniform(rng, 0.02, 0.3))[kind]
+    moments, exposure = 1, 0.0
+    if rng.random() < 0.4:
+        exposure = rng.uniform(0.15, 0.9)
+        moments = int(np.clip(np.ceil(exposure * (speed + 1.5) * width / 256 / 1.2), 2, 4))
+    readout = rng.uniform(0.2, 0.9) if rng.random() < 0.35 else 0.0
+    steps = np.ones(frames)
+    if rng.random() < 0.1:  # dropped frames
+        steps = np.where(rng.random(frames) < 0.12, 2.0, 1.0)
+    elif rng.random() < 0.1:  # a rate that is not even
+        steps = rng.uniform(0.6, 1.5, frames)
+    offsets = exposure * np.concatenate([[0], (np.arange(moments) + 0.5) / moments - 0.5])
+    times = np.cumsum(steps)[:, None, None] + offsets[None, :, None] + readout * np.array([-0.5, 0.5])
+    return Timing(times, speed * width / 256, bool(kind == 2 and rng.random() < 0.4))
+
+
+@dataclass(frozen=True, eq=False)
 class CameraMotion:
     """A camera that looks at planes which face it, at a time grid of any shape.
 
@@ -153,51 +208,47 @@ class CameraMotion:
         return self.turned @ stretch(nearer, nearer) @ translation(inverse_depth * self.shift)
 
 
-def hand_held(rng: Rng, times: Values, speed: float, size: tuple[int, int], *, still: bool) -> CameraMotion:
+def hand_held(rng: Rng, timing: Timing, size: tuple[int, int]) -> CameraMotion:
     """Return a random hand-held camera: pans, turns, zooms, walks, and shakes.
 
     Args:
         rng: Source of randomness.
-        times: (...) times, frames.
-        speed: Typical motion of the image, px per frame.
+        timing: When it is looked at, and how fast it is.
         size: Width and height of the image, px.
-        still: Whether the camera stands on something: then it does not even shake.
     """
+    times, speed = timing.times, timing.speed
     width, height = size
-    if still:
+    if timing.still:
         return CameraMotion(matrices(times.shape), np.zeros((*times.shape, 2)), np.zeros_like(times))
     # Shares of the motion: sideways (the most), roll, towards the scene.
     shares = rng.dirichlet([3.0, 0.5, 0.7])
     slowest = rng.uniform(24, 110)
     fastest = rng.uniform(9, 20)
-    direction = rng.uniform(0, 2 * np.pi)
-    main, side = wander(rng, times, fastest, slowest), wander(rng, times, fastest, slowest)
-    side *= rng.uniform(0, 0.7)
-    cos, sin = np.cos(direction), np.sin(direction)
-    sideways = speed * shares[0] * np.stack([cos * main - sin * side, sin * main + cos * side], axis=-1)
+    sideways = speed * shares[0] * wander_about(rng, times, fastest, slowest)
     reach = 0.38 * np.hypot(width, height)
     roll = speed * shares[1] / reach * wander(rng, times, fastest, slowest)
     towards = np.clip(speed * shares[2] / reach * wander(rng, times, fastest, slowest), -0.6, 0.45)
-    shake = log_uniform(rng, 0.02, 1.0) * min(1.0, 0.3 + speed) * width / 256
+    shake = shake_size(rng, speed, width)
     jitter = [wander(rng, times, 3.5, 9, terms=4) for _ in range(3)]
     sideways = sideways + shake * np.stack(jitter[:2], axis=-1)
     roll = roll + 0.3 * shake / reach * jitter[2]
     # How much of the sideways motion is a turn of the camera: all depths move alike then. Large angles would
     # bring the horizon of the planes into view, so the rest of a long pan is walked.
     focal = width * rng.uniform(0.8, 1.6)
-    turn = min(rng.random() ** 0.7, 0.25 * focal / (np.abs(sideways).max() + 1e-6))
+    turned = min(rng.random() ** 0.7, 0.25 * focal / (np.abs(sideways).max() + 1e-6))
     zoomed = np.clip(towards * rng.choice([0.0, 0.3, 1.0], p=[0.6, 0.2, 0.2]), -0.5, 0.5)
-    turned = _turn(turn * sideways / focal, roll, focal) @ stretch(np.exp(zoomed), np.exp(zoomed))
-    return CameraMotion(turned, (1 - turn) * sideways, towards)
+    lens = np.diag([focal, focal, 1.0])
+    seen = lens @ turn(turned * sideways / focal, roll) @ np.linalg.inv(lens)
+    seen = seen @ stretch(np.exp(zoomed), np.exp(zoomed))
+    return CameraMotion(seen, (1 - turned) * sideways, towards)
 
 
-def _turn(angles: Values, roll: Values, focal: float) -> Values:
-    """What a rotation of the camera does to the image: K R inv(K), with the middle as the origin."""
+def turn(angles: Values, roll: Values) -> Values:
+    """Return (..., 3, 3): camera after from before a turn by (..., 2) yaw and pitch and (...) roll, rad."""
     yaw, pitch = angles[..., 0], angles[..., 1]
     about_y, about_x = matrices(roll.shape), matrices(roll.shape)
     about_y[..., 0, 0] = about_y[..., 2, 2] = np.cos(yaw)
     about_y[..., 0, 2], about_y[..., 2, 0] = np.sin(yaw), -np.sin(yaw)
     about_x[..., 1, 1] = about_x[..., 2, 2] = np.cos(pitch)
     about_x[..., 1, 2], about_x[..., 2, 1] = np.sin(pitch), -np.sin(pitch)
-    camera = np.diag([focal, focal, 1.0])
-    return camera @ rotation(roll) @ about_x @ about_y @ np.linalg.inv(camera)
+    return rotation(roll) @ about_x @ about_y

@@ -15,6 +15,7 @@ from cotracker_ros.synthetic.clip_motion import (
     log_uniform,
     matrices,
     object_motion,
+    random_timing,
     rotation,
     translation,
     wander,
@@ -78,28 +79,9 @@ class View:
 
 
 def random_view(rng: Rng, frames: int, size: tuple[int, int]) -> View:
-    """Return a random camera: how fast it moves, shutter, exposure, evenness of the frame rate."""
-    unit = size[0] / 256
-    kind = rng.choice(3, p=[0.38, 0.34, 0.28])
-    speed = (log_uniform(rng, 3, 12), log_uniform(rng, 0.3, 3), log_uniform(rng, 0.02, 0.3))[kind]
-    moments, exposure = 1, 0.0
-    if rng.random() < 0.4:
-        exposure = rng.uniform(0.15, 0.9)
-        moments = int(np.clip(np.ceil(exposure * (speed + 1.5) * unit / 1.2), 2, 4))
-    readout = rng.uniform(0.2, 0.9) if rng.random() < 0.35 else 0.0
-    steps = np.ones(frames)
-    if rng.random() < 0.2:  # dropped frames, or a rate that is not even
-        steps = (
-            np.where(rng.random(frames) < 0.12, 2.0, 1.0)
-            if rng.random() < 0.5
-            else rng.uniform(0.6, 1.5, frames)
-        )
-    start = np.cumsum(steps)[:, None, None]
-    offsets = exposure * np.concatenate([[0], (np.arange(moments) + 0.5) / moments - 0.5])
-    rows = readout * np.array([-0.5, 0.5])
-    times = start + offsets[None, :, None] + rows
-    still = bool(kind == 2 and rng.random() < 0.4)
-    return View(times, size, frames, hand_held(rng, times, speed * unit, size, still=still))
+    """Return a random camera."""
+    timing = random_timing(rng, frames, size[0])
+    return View(timing.times, size, frames, hand_held(rng, timing, size))
 
 
 def _corners(size: tuple[int, int]) -> Values:

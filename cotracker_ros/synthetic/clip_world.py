@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cotracker_ros.synthetic.layers import Image, Layer, Numbers, Values, blend_into
+from cotracker_ros.synthetic.layers import Box, Image, Layer, Numbers, Values, blend_into
 
 Shares = NDArray[np.float32]
 
@@ -126,59 +126,60 @@ class Space(World):
 
     @cached_property
     def _order(self) -> Numbers:
-        """(T, L) layers from far to near, grounds first: so that edges are smooth; truth needs no order."""
+        """(T, L) numbers of things, not grounds, from far to near: for smooth edges; truth needs no order."""
+        things = range(self.grounds, len(self.layers))
+        if not things:
+            return np.zeros((len(self), 0), np.int64)
         distance = []
-        for index, layer in enumerate(self.layers):
+        for layer in self.layers[self.grounds :]:
             height, width = layer.texture.shape[:2]
-            middle = np.linalg.inv(layer.maps[:, 0, 0])[:, 2] @ np.array([width / 2, height / 2, 1.0])
-            distance.append(np.full(len(self), 1e9 - index) if index < self.grounds else middle)
-        return np.argsort(-np.stack(distance, axis=-1), axis=-1, kind="stable")
+            # The third coordinate of a point's image is its depth.
+            image = np.linalg.inv(layer.maps[:, 0, 0])
+            distance.append(image[:, 2] @ np.array([width / 2, height / 2, 1.0]))
+        return self.grounds + np.argsort(-np.stack(distance, axis=-1), axis=-1, kind="stable")
 
     def _draw_moment(self, frame: int, moment: int, size: tuple[int, int]) -> Image:
         image = np.zeros((size[1], size[0], 3), np.uint8)
-        nearest = np.zeros((size[1], size[0]), np.float32)
+        whole = (0, 0, *size)
+        walls = [layer.inverse_depth(whole, frame, moment) for layer in self.layers[: self.grounds]]
+        nearest = np.maximum.reduce(walls)
+        for layer, depth in zip(self.layers, walls, strict=False):
+            self._lay(layer, whole, depth >= nearest, image, frame, moment)
         for index in self._order[frame]:
             layer = self.layers[index]
             box = layer.box(frame, moment, size)
             if layer.faces_away[frame, moment] or box[0] >= box[2] or box[1] >= box[3]:
                 continue
             depth = layer.inverse_depth(box, frame, moment)
-            nearer = depth > nearest[box[1] : box[3], box[0] : box[2]]
-            columns, rows = np.flatnonzero(nearer.any(axis=0)), np.flatnonzero(nearer.any(axis=1))
-            if not len(columns):
-                continue
-            # Only the part in which something is nearer is sampled: the walls of a room are everywhere.
-            x, y = slice(columns[0], columns[-1] + 1), slice(rows[0], rows[-1] + 1)
-            part = (
-                int(box[0] + columns[0]),
-                int(box[1] + rows[0]),
-                int(box[0] + columns[-1] + 1),
-                int(box[1] + rows[-1] + 1),
-            )
-            self._lay(layer, part, image, nearest, depth[y, x], nearer[y, x], frame, moment)
+            before = nearest[box[1] : box[3], box[0] : box[2]]
+            nearer = depth > before
+            drawn = self._lay(layer, box, nearer, image, frame, moment)
+            if layer.solid:
+                np.copyto(before, depth, where=drawn)
         return image
 
     def _lay(
-        self,
-        layer: Layer,
-        box: tuple[int, int, int, int],
-        image: Image,
-        nearest: Shares,
-        depth: Shares,
-        nearer: NDArray[np.bool_],
-        frame: int,
-        moment: int,
-    ) -> None:
-        colours, share = layer.sample(box, frame, moment)
-        part = image[box[1] : box[3], box[0] : box[2]]
+        self, layer: Layer, box: Box, nearer: NDArray[np.bool_], image: Image, frame: int, moment: int
+    ) -> NDArray[np.bool_]:
+        """Draw a layer where it is nearer, and return where it now hides all that is farther."""
+        columns, rows = np.flatnonzero(nearer.any(axis=0)), np.flatnonzero(nearer.any(axis=1))
+        if not len(columns):
+            return nearer
+        # Only the part in which anything is nearer is sampled: the walls of a room are everywhere.
+        x, y = slice(int(columns[0]), int(columns[-1]) + 1), slice(int(rows[0]), int(rows[-1]) + 1)
+        colours, share = layer.sample(
+            (box[0] + x.start, box[1] + y.start, box[0] + x.stop, box[1] + y.stop), frame, moment
+        )
+        part = image[box[1] : box[3], box[0] : box[2]][y, x]
         if share is None:
-            np.copyto(part, colours, where=nearer[..., None])
-        else:
-            share *= nearer
-            blend_into(part, colours, share)
-            nearer &= share > 0.5
-        if layer.solid:
-            np.copyto(nearest[box[1] : box[3], box[0] : box[2]], depth, where=nearer)
+            np.copyto(part, colours, where=nearer[y, x, None])
+            return nearer
+        share *= nearer[y, x]
+        blend_into(part, colours, share)
+        # Where a smooth edge is half drawn, what joins on behind it must still fill the other half.
+        hides = np.zeros_like(nearer)
+        hides[y, x] = share > 0.98
+        return hides
 
     def _depth(self, on: Numbers, xy: Values, frame: Numbers) -> Values:
         result = np.zeros(xy.shape[:2])

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cotracker_ros.synthetic.clip_motion import hand_held, object_motion
+from cotracker_ros.synthetic.clip_motion import Timing, hand_held, object_motion
 from cotracker_ros.synthetic.clip_scene import View
 from cotracker_ros.synthetic.clip_tracks import within
 from cotracker_ros.synthetic.clip_world import Stack
@@ -31,7 +31,7 @@ def view(seed: int, *, readout: float) -> View:
     rng = np.random.default_rng(seed)
     times = np.arange(FRAMES, dtype=float)[:, None, None] + readout * np.array([-0.5, 0.5])
     times = np.repeat(times, 2, axis=1)  # the middle of the exposure, and its only moment
-    return View(times, SIZE, FRAMES, hand_held(rng, times, 5.0, SIZE, still=False))
+    return View(times, SIZE, FRAMES, hand_held(rng, Timing(times, 5.0, False), SIZE))
 
 
 def ripple(seed: int) -> Ripple:
