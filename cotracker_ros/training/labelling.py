@@ -17,6 +17,7 @@ from tqdm import tqdm
 from cotracker_ros.recordings import Recording
 from cotracker_ros.training.cutting import Clip, CutConfig, plan_clips, read_clips
 from cotracker_ros.training.cycles import cycle_errors
+from cotracker_ros.training.drift import drift_errors
 from cotracker_ros.training.footage import Footage, FootageError, check_footage, look_through, numbered_images
 from cotracker_ros.training.label_cache import CachedLabels, ClipRecord, load_if_fresh, save_clip
 from cotracker_ros.training.pseudo_labels import (
@@ -31,7 +32,7 @@ from cotracker_ros.training.sift_queries import sift_queries
 from cotracker_ros.training.teachers import Teacher, TeacherTracks, ask
 
 # Labels of earlier versions of this code, if what it does to them changes.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -263,6 +264,7 @@ def _by_best(
     """Ask all teachers, check their ways back, and choose."""
     answers: list[TeacherTracks] = []
     cycles: list[NDArray[np.floating]] = []
+    drifts: list[NDArray[np.floating]] = []
     failures: dict[str, str] = {}
     size, shape = (frames.shape[2], frames.shape[1]), (len(frames), len(queries))
     for teacher in teachers:
@@ -274,12 +276,13 @@ def _by_best(
             failures[teacher.name] = _told(error)
             # In its place, so that the others keep their numbers: one that never sees anything.
             tracks = TeacherTracks(np.full((*shape, 2), np.nan, np.float32), np.zeros(shape, bool))
-            cycle = np.full(shape, np.inf)
+            sees, cycle = np.zeros(shape, bool), np.full(shape, np.inf)
         answers.append(tracks)
         cycles.append(cycle)
+        drifts.append(drift_errors(frames, queries, tracks.xy, sees))
     if len(failures) == len(teachers):
         raise _NoLabelsError("all teachers failed", failures)
-    return label_by_best(answers, cycles, queries, size, config), failures
+    return label_by_best(answers, cycles, drifts, queries, size, config), failures
 
 
 def _told(error: Exception) -> str:

@@ -8,13 +8,15 @@ The rule of reliable labels, for each point in each frame:
    its own answers in later (or earlier) frames back to the query's. The cycle error in a frame is the larger
    one of how far it misses the query and how far it passes by its own first answer in that frame; of several
    such checks the best counts. It must be at most `max_cycle`.
-3. It must *agree*: the median distance to the other teachers that see the point as well (the lower one of two
+3. It must not have *drifted*: matched straight back to the query's image, the point must miss the query by
+   at most `max_drift` (see `drift`).
+4. It must *agree*: the median distance to the other teachers that see the point as well (the lower one of two
    middle ones, so that one of three may be wrong) must be at most `max_disagreement`. Alone, it need not.
-4. Of those that are left the one with the least sum of both errors, over how sure it is of the visibility and
-   averaged over a few neighbouring frames, gives the label. The point is visible.
-5. Where no teacher is left, those that call the point hidden and know about hidden points may say where it
-   is, by the same rules 2 to 4 among themselves. The point is hidden.
-6. Else nothing is known of the point there.
+5. Of those that are left the one with the least sum of the three errors, over how sure it is of the
+   visibility and averaged over a few neighbouring frames, gives the label. The point is visible.
+6. Where no teacher is left, those that call the point hidden and know about hidden points may say where it
+   is, by the same rules among themselves, but for the drift. The point is hidden.
+7. Else nothing is known of the point there.
 """
 
 from __future__ import annotations
@@ -48,6 +50,8 @@ class LabelConfig:
         min_visibility: A teacher with probabilities calls a point visible above this.
         checks: Times that each teacher's tracks are checked by tracking back; with labels "reliable".
         max_cycle: Largest error of tracking back, px.
+        max_drift: Largest error of matching straight back to the query's image, px; raise it for cameras that
+            go far around or towards things.
         max_disagreement: Largest median distance to the other teachers, px.
         min_known: Clips in which a smaller share of all entries gets a label are left out.
     """
@@ -58,6 +62,7 @@ class LabelConfig:
     min_visibility: float = 0.9
     checks: int = 2
     max_cycle: float = 2.0
+    max_drift: float = 2.0
     max_disagreement: float = 3.0
     min_known: float = 0.1
 
@@ -67,7 +72,7 @@ class LabelConfig:
         for name in ("tracks", "query_frames", "checks"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
-        for name in ("max_cycle", "max_disagreement"):
+        for name in ("max_cycle", "max_drift", "max_disagreement"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; give a distance above 0 px")
         for name in ("min_visibility", "min_known"):
@@ -135,6 +140,7 @@ def label_by_one(
 def label_by_best(
     teachers: Sequence[TeacherTracks],
     cycles: Sequence[NDArray[np.floating]],
+    drifts: Sequence[NDArray[np.floating]],
     queries: NDArray[np.float32],
     size: tuple[int, int],
     config: LabelConfig,
@@ -144,6 +150,7 @@ def label_by_best(
     Args:
         teachers: What each of K teachers says.
         cycles: (T, N) cycle errors of each, px (see `cycle_errors`).
+        drifts: (T, N) drift of each where it sees the point, px (see `drift_errors`).
         queries: (N, 3) as t, x, y.
         size: Width and height of the images, px.
         config: Limits.
@@ -155,12 +162,16 @@ def label_by_best(
     chosen = np.full(xy.shape[1:3], NOBODY)
     # What is sure to be visible and yet not seen is outside the image.
     hidden = np.where(sure > config.min_visibility, 1, 1 - sure)
-    for group, certainty in ((can & sees, sure), (can & ~sees, hidden)):
+    cycle, drift = np.stack(cycles), np.stack(drifts)
+    for group, certainty, drifted in (
+        (can & sees, sure, drift),
+        (can & ~sees, hidden, np.zeros_like(drift)),
+    ):
         apart = disagreement(xy, group)
-        cycle = np.stack(cycles)
-        candidates = group & (cycle <= config.max_cycle) & ~(apart > config.max_disagreement)
+        candidates = group & (cycle <= config.max_cycle) & (drifted <= config.max_drift)
+        candidates &= ~(apart > config.max_disagreement)
         # Never 0: a perfect teacher must still be told from a doubtful one.
-        error = (0.1 + cycle + np.nan_to_num(apart)) / np.maximum(certainty, 0.01)
+        error = (0.1 + cycle + drifted + np.nan_to_num(apart)) / np.maximum(certainty, 0.01)
         best = np.argmin(steady(error, candidates), axis=0)
         chosen = np.where((chosen == NOBODY) & candidates.any(0), best, chosen)
     taken = np.maximum(chosen, 0)[None]

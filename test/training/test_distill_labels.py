@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import moving_clip
 
 from cotracker_ros.training.cycles import NO_CHECK, check_error, check_frames, cycle_errors
+from cotracker_ros.training.drift import drift_errors
 from cotracker_ros.training.label_cache import CachedLabels, ClipRecord
 from cotracker_ros.training.pseudo_labels import (
     NOBODY,
@@ -33,6 +35,12 @@ def tracks(xy, visibility) -> TeacherTracks:
 
 def at(x: float, frames: int = 4) -> list[list[float]]:
     return [[x, 40.0]] * frames
+
+
+def best(teachers, cycles, drifts=None):
+    """Labels of the best teacher, by default without any drift."""
+    drifts = drifts or [np.zeros((4, 1))] * len(teachers)
+    return label_by_best(teachers, cycles, drifts, AT, SIZE, CONFIG)
 
 
 def errors(*values: float) -> np.ndarray:
@@ -76,50 +84,57 @@ def test_a_drawn_teacher_of_booleans_teaches_nothing_of_hidden_points() -> None:
 
 def test_the_teacher_that_comes_home_best_wins() -> None:
     two = [tracks(at(50), np.ones(4, bool)), tracks(at(51), np.ones(4, bool))]
-    labels = label_by_best(two, [errors(0, 1, 1, 1), errors(0, 0.2, 0.2, 0.2)], AT, SIZE, CONFIG)
+    labels = best(two, [errors(0, 1, 1, 1), errors(0, 0.2, 0.2, 0.2)])
     assert labels.chosen[1:, 0].tolist() == [1, 1, 1]
     assert labels.xy[1:, 0, 0].tolist() == [51, 51, 51]
 
 
 def test_who_does_not_come_home_is_not_believed() -> None:
     one = [tracks(at(50), np.ones(4, bool))]
-    labels = label_by_best(one, [errors(0, 1, 2.1, np.inf)], AT, SIZE, CONFIG)
+    labels = best(one, [errors(0, 1, 2.1, np.inf)])
     assert labels.chosen[:, 0].tolist() == [0, 0, NOBODY, NOBODY]
+    assert labels.known[:, 0].tolist() == [True, True, False, False]
+
+
+def test_who_slid_onto_something_else_is_not_believed() -> None:
+    two = [tracks(at(50), np.ones(4, bool)), tracks(at(51), np.ones(4, bool))]
+    good, slid = errors(0, 1, 1, 1), errors(0, 0, 2.1, np.inf)
+    labels = best(two, [np.zeros((4, 1))] * 2, [slid, good])
+    assert labels.chosen[:, 0].tolist() == [0, 0, 1, 1]
+    labels = best(two[:1], [np.zeros((4, 1))], [slid])
     assert labels.known[:, 0].tolist() == [True, True, False, False]
 
 
 def test_two_that_disagree_teach_nothing() -> None:
     two = [tracks(at(50), np.ones(4, bool)), tracks(at(54), np.ones(4, bool))]
-    labels = label_by_best(two, [np.zeros((4, 1))] * 2, AT, SIZE, CONFIG)
+    labels = best(two, [np.zeros((4, 1))] * 2)
     assert labels.known[:, 0].tolist() == [True, False, False, False]
 
 
 def test_one_of_three_may_be_wrong() -> None:
     three = [tracks(at(x), np.ones(4, bool)) for x in (80, 50, 50.5)]
     cycles = [errors(0, 0, 0, 0), errors(0, 1, 1, 1), errors(0, 1.5, 1.5, 1.5)]
-    labels = label_by_best(three, cycles, AT, SIZE, CONFIG)
+    labels = best(three, cycles)
     assert labels.chosen[1:, 0].tolist() == [1, 1, 1]
 
 
 def test_a_teacher_that_does_not_see_the_point_is_not_asked_where_it_is() -> None:
     two = [tracks(at(50), np.ones(4, bool)), tracks(at(90), np.zeros(4, bool))]
-    labels = label_by_best(two, [np.zeros((4, 1)), np.full((4, 1), np.inf)], AT, SIZE, CONFIG)
+    labels = best(two, [np.zeros((4, 1)), np.full((4, 1), np.inf)])
     assert (labels.chosen == 0).all()
     assert labels.visible.all()
 
 
 def test_a_sure_teacher_beats_a_doubtful_one() -> None:
     two = [tracks(at(50), np.full(4, 0.91)), tracks(at(51), np.full(4, 1.0))]
-    labels = label_by_best(two, [np.full((4, 1), 1.0)] * 2, AT, SIZE, CONFIG)
+    labels = best(two, [np.full((4, 1), 1.0)] * 2)
     assert (labels.chosen[1:] == 1).all()
 
 
 def test_hidden_points_are_labelled_by_those_who_know_of_them_and_come_home() -> None:
     klt = tracks(at(50), np.array([True, True, False, False]))
     network = tracks([[50, 40], [50, 40], [52, 40], [54, 40]], np.array([1, 1, 0.1, 0.1]))
-    labels = label_by_best(
-        [klt, network], [errors(0, 0, np.inf, np.inf), errors(0, 1, 1, 5)], AT, SIZE, CONFIG
-    )
+    labels = best([klt, network], [errors(0, 0, np.inf, np.inf), errors(0, 1, 1, 5)])
     assert labels.chosen[:, 0].tolist() == [0, 0, 1, NOBODY]
     assert labels.visible[:, 0].tolist() == [True, True, False, False]
     assert labels.known[:, 0].tolist() == [True, True, True, False]
@@ -209,6 +224,19 @@ def test_drift_is_found_by_tracking_back_and_what_was_good_before_it_is_kept() -
 def test_impossible_settings_are_refused(settings: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         LabelConfig(**settings)
+
+
+def test_drift_is_the_distance_to_the_query_when_matched_straight_back() -> None:
+    frames = moving_clip(6, (1.3, -0.7))
+    queries = np.array([[1, 60, 60], [1, 90, 50]], np.float32)
+    truth = queries[:, 1:] + (np.arange(6)[:, None, None] - 1) * np.array([1.3, -0.7])
+    slid = truth + [0.0, 1.5] * np.arange(6)[:, None, None]
+    sees = np.ones((6, 2), bool)
+    sees[4] = False
+    good, bad = drift_errors(frames, queries, truth, sees), drift_errors(frames, queries, slid, sees)
+    assert good[sees].max() < 0.1
+    assert np.abs(bad - 1.5 * np.arange(6)[:, None])[sees].max() < 0.1
+    assert np.isinf(good[4]).all()
 
 
 def test_labels_are_counted_by_teacher_speed_and_visibility() -> None:
