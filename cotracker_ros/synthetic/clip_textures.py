@@ -37,7 +37,8 @@ def palette(rng: Rng, count: int) -> list[tuple[int, int, int]]:
     """Return random colours that go together: around one or two hues, grey, or anything."""
     kind = rng.random()
     hue, spread = rng.uniform(0, 180), rng.choice([8, 25, 90])
-    saturation = 0.0 if kind < 0.15 else rng.uniform(0.05, 0.9)
+    # Most surfaces are dull, a few are bright.
+    saturation = 0.0 if kind < 0.15 else 0.05 + 0.8 * rng.random() ** 2
     colours = np.empty((1, count, 3), np.uint8)
     colours[0, :, 0] = (hue + rng.normal(0, spread, count)) % 180
     colours[0, :, 1] = np.clip(255 * saturation * rng.uniform(0.6, 1.3, count), 0, 255)

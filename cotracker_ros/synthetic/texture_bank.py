@@ -12,6 +12,7 @@ from cotracker_ros.synthetic import textures
 from cotracker_ros.synthetic.clip_motion import log_uniform
 from cotracker_ros.synthetic.clip_textures import FAMILIES, Family, palette
 from cotracker_ros.synthetic.patterns import Image
+from cotracker_ros.synthetic.photographs import photograph_texture, photographs
 
 Rng = np.random.Generator
 
@@ -30,10 +31,12 @@ class Bank:
     Attributes:
         seed: The clip's. Clips with near seeds share most textures, so seeds that rise are fast.
         held_out: Textures that are never trained on, and families that training does not know.
+        photographs: Folders with photographs in the public domain; see `installed_photographs`.
     """
 
     seed: int
     held_out: bool
+    photographs: str = ""
 
     def patch(self, rng: Rng, size: tuple[int, int], *, largest_zoom: float = 2.5) -> Image:
         """Return a piece of a random texture, (h, w, 3), in colours and contrast of its own.
@@ -44,7 +47,8 @@ class Bank:
             largest_zoom: Most px of the texture that may be squeezed into one px of the piece.
         """
         slot = int(rng.integers(_SLOTS))
-        texture = _texture(self.held_out, slot, 0 if self.held_out else (self.seed + 32 * slot) // _LIFETIME)
+        version = 0 if self.held_out else (self.seed + 32 * slot) // _LIFETIME
+        texture = _texture(self.held_out, slot, version, self.photographs)
         zoom = log_uniform(rng, 0.5, min(largest_zoom, SIZE / max(size)) + 0.01)
         width, height = (max(4, min(SIZE, round(side * zoom))) for side in size)
         left, top = int(rng.integers(SIZE - width + 1)), int(rng.integers(SIZE - height + 1))
@@ -71,9 +75,12 @@ def recoloured(rng: Rng, image: Image) -> Image:
     return np.asarray(cv2.transform(image, np.column_stack([matrix, level - matrix @ middle])), np.uint8)
 
 
-@lru_cache(maxsize=3 * _SLOTS)
-def _texture(held_out: bool, slot: int, version: int) -> Image:
+@lru_cache(maxsize=2 * _SLOTS)
+def _texture(held_out: bool, slot: int, version: int, folders: str) -> Image:
     rng = np.random.default_rng([_HELD_OUT if held_out else _TRAINING, slot, version])
+    pictures = photographs(folders, held_out)
+    if pictures and slot % 5 == 0:
+        return np.ascontiguousarray(photograph_texture(rng, pictures, SIZE))
     if held_out and slot % 2:
         return _workshop_texture(rng)
     families = [family for family, _ in FAMILIES]

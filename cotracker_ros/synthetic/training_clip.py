@@ -5,7 +5,9 @@ Fast enough to be made beside training: about a tenth of a second per clip of 24
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -34,10 +36,11 @@ class ClipConfig:
         height: Of the images, px.
         tracks: Number of tracks.
         held_out: Textures and scenes that training never sees: for evaluation.
-        photographs: Folder with pictures in the public domain, used among the textures; empty for none.
+        photographs: Folders with pictures in the public domain that are used among the textures, joined by
+            the system's path separator: what `installed_photographs` returns. Empty for none.
 
     Raises:
-        ClipConfigError: A number is too small.
+        ClipConfigError: A number is too small, or a folder does not exist.
     """
 
     frames: int = 24
@@ -52,6 +55,11 @@ class ClipConfig:
             value = getattr(self, name)
             if value < least:
                 raise ClipConfigError(f"{name} is {value}; a training clip needs at least {least}")
+        for folder in filter(None, self.photographs.split(os.pathsep)):
+            if not Path(folder).is_dir():
+                raise ClipConfigError(
+                    f"photographs names {folder!r}, which is no folder; leave it empty for none"
+                )
 
 
 def training_clip(seed: int, config: ClipConfig) -> LabelledClip:
@@ -71,7 +79,7 @@ def training_clip(seed: int, config: ClipConfig) -> LabelledClip:
     rng = np.random.default_rng([_HELD_OUT if config.held_out else _TRAINING, seed])
     size = (config.width, config.height)
     make = random_space if rng.random() < _SHARE_IN_SPACE else random_stack
-    world = make(rng, config.frames, size, Bank(seed, config.held_out))
+    world = make(rng, config.frames, size, Bank(seed, config.held_out, config.photographs))
     look = random_look(rng, config.frames, size)
     exact = [world.draw(frame, size) for frame in range(config.frames)]
     tracks = choose_tracks(rng, world, exact, config.tracks)
