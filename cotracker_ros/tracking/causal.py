@@ -7,6 +7,8 @@ puts the point right and says whether it is the point at all; if so, its query's
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import torch
@@ -23,7 +25,7 @@ from cotracker_ros.tracking.table import Estimate
 from cotracker_ros.tracking.types import Tracks
 
 STARTS = KltConfig(window=21, levels=4, max_error=1.5)
-"""How Lucas-Kanade carries points to the next image; its error is in px of the image."""
+"""How Lucas-Kanade carries points to the next image; its error is in px of the network's input."""
 BELIEVED = 2.0
 """Logits of a point that was asked for in an image that has been answered already."""
 
@@ -151,7 +153,8 @@ class CausalTracker(NetworkTracker):
         """Carry the last estimates on to the newest image; fresh rows are in it already."""
         scale = self._scale()
         xy = (last.xy[:, 0] * scale).float().cpu().numpy()
-        followed = follow(before, grey, xy, STARTS)
+        image_px = float(self._image_per_input().mean())
+        followed = follow(before, grey, xy, replace(STARTS, max_error=STARTS.max_error * image_px))
         moved = torch.from_numpy(carry_on(xy, followed)).to(last.xy) / scale
         doubt = NOT_HOME * torch.from_numpy(~followed.home).to(last.confidence)
         fresh = fresh.to(last.xy.device)[:, None]
