@@ -97,7 +97,8 @@ def markdown(values: dict[str, Any]) -> str:
         cells = [_percent(entry["labels"][group], sums[group]) for group in groups]
         failed = "" if name == _NOBODY else entry["failed"]
         lines.append(f"| {name} | {' | '.join(cells)} | {failed} |")
-    lines += ["", "Speeds are px a frame at 256x256, of the clip's frames.", "", f"![Whose labels]({NAME}.png)"]
+    lines += ["", "Speeds are px a frame at 256x256, of the clip's frames."]
+    lines += ["", f"![Whose labels]({NAME}.png)"]
     failed = [(name, entry["errors"]) for name, entry in values["teachers"].items() if entry["errors"]]
     if failed:
         lines += ["", "## What teachers failed with", ""]

@@ -303,9 +303,8 @@ def test_pieces_show_what_the_labels_say() -> None:
 
 
 def test_training_samples_come_at_the_sizes_of_the_run(recording, tmp_path: Path) -> None:
-    config = DataConfig(
-        "labels", str(labelled_folder(recording, tmp_path / "labels")), 10, 8, ((64, 48),), 16
-    )
+    folder = labelled_folder(recording, tmp_path / "labels")
+    config = DataConfig("labels", str(folder), frames=10, window=8, sizes=((64, 48),), tracks=16)
     piece = label_source(config)(np.random.default_rng(0))
     assert piece.frames.shape == (10, 48, 64, 3)
     assert piece.xy.shape == (10, 16, 2)
