@@ -28,7 +28,7 @@ def _check(ok: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights and shapes of the losses; the defaults are CoTracker3's.
+    """Weights and shapes of the losses; the defaults are CoTracker3's, but for `masked`.
 
     Attributes:
         visible: Weight of the position error of visible points.
@@ -40,6 +40,8 @@ class LossConfig:
         huber: Error above which the loss of visible points grows linearly, px of the network's input.
         close: Error up to which a point should be confident, px of the network's input.
         hidden_balance: How much more a hidden point counts for the visibility than a visible one.
+        masked: Judge visibility and confidence only where the truth is known and the track has begun; False
+            judges them in every frame of a window, as published.
         freeze_visibility: Train positions only and leave the head of visibility and confidence as it is.
     """
 
@@ -52,6 +54,7 @@ class LossConfig:
     huber: float = 6.0
     close: float = 12.0
     hidden_balance: float = 1.0
+    masked: bool = True
     freeze_visibility: bool = False
 
     def __post_init__(self) -> None:
@@ -70,7 +73,9 @@ class DataConfig:
             folder that `cotracker_ros distill` wrote).
         path: Folder of the data set; not for ``synthetic``.
         frames: Frames of a clip as it is made or read.
-        window: Frames of it that are trained on at a time.
+        least_frames: Fewest frames of a clip of ``kubric``, whose number is drawn; 0 reads ``frames`` always.
+        max_stride: Largest step from one frame of ``kubric`` to the next, drawn per clip.
+        window: Frames of it that are trained on at a time; with starts ``query`` it is the whole clip.
         sizes: Widths and heights that clips are drawn from, px.
         tracks: Most tracks of a clip.
         late: Share of clips whose window begins some frames after the query.
@@ -80,6 +85,8 @@ class DataConfig:
     source: str = "synthetic"
     path: str = ""
     frames: int = 30
+    least_frames: int = 0
+    max_stride: int = 1
     window: int = 24
     sizes: tuple[tuple[int, int], ...] = ((160, 160),)
     tracks: int = 64
@@ -96,9 +103,17 @@ class DataConfig:
             f"data.source is '{self.source}' without a folder; give data.path",
         )
         _check(2 <= self.window <= self.frames, f"data.window is {self.window}; give 2 to data.frames frames")
+        _check(
+            self.least_frames == 0 or self.window <= self.least_frames <= self.frames,
+            f"data.least_frames is {self.least_frames}; give 0 or data.window to data.frames frames",
+        )
+        _check(self.max_stride >= 1, f"data.max_stride is {self.max_stride}; give at least 1")
         _check(bool(self.sizes), "data.sizes is empty; give at least one [width, height]")
         for size in self.sizes:
-            _check(len(size) == 2 and min(size) >= 32, f"data.sizes holds {list(size)}; give [width, height]")
+            _check(
+                isinstance(size, tuple) and len(size) == 2 and min(size) >= 32,
+                f"data.sizes holds {size}; give [width, height] of at least 32 px each",
+            )
         _check(self.tracks >= 1, f"data.tracks is {self.tracks}; give at least 1")
         _check(0 <= self.late <= 1, f"data.late is {self.late}; give a share from 0 to 1")
         _check(self.workers >= 0, f"data.workers is {self.workers}; give 0 or more")
@@ -219,6 +234,8 @@ def read_config(name: str, changes: dict[str, Any] | None = None) -> TrainConfig
         place = content
         for parent in parents:
             place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise TrainingError(f"the setting '{dotted}' is unknown; '{parent}' holds no settings")
         place[last] = value
     return from_values(TrainConfig, content)
 
@@ -231,7 +248,7 @@ def from_values(kind: type, values: dict[str, Any], prefix: str = "") -> Any:
     """
     kinds = typing.get_type_hints(kind)
     known = {entry.name for entry in dataclasses.fields(kind)}
-    unknown = sorted(set(values) - known)
+    unknown = sorted(str(name) for name in set(values) - known)
     if unknown:
         raise TrainingError(
             f"the setting '{prefix}{unknown[0]}' is unknown; known are {', '.join(sorted(known))}"
@@ -260,7 +277,10 @@ def _plain(value: Any, wanted: Any, name: str) -> Any:
         except ValueError:
             pass
     if typing.get_origin(wanted) is tuple and isinstance(value, (list, tuple)):
-        return tuple(tuple(part) if isinstance(part, list) else part for part in value)
+        parts = tuple(tuple(part) if isinstance(part, list) else part for part in value)
+        if all(type(number) is int for part in parts for number in (part if type(part) is tuple else [part])):
+            return parts
+        raise TrainingError(f"{name} is {value!r}; give whole numbers")
     if type(value) is not wanted:
         raise TrainingError(
             f"{name} is {value!r}; give a value of type {getattr(wanted, '__name__', wanted)}"

@@ -55,6 +55,7 @@ def window_losses(
     Returns:
         ``visible``, ``hidden`` (positions), ``visibility`` and ``confidence``.
     """
+    judged = target.valid if config.masked else torch.ones_like(target.valid)
     seen, unseen = target.valid & target.visible, target.valid & ~target.visible
     losses = dict.fromkeys(("visible", "hidden", "visibility", "confidence"), target.xy.new_zeros(()))
     count = len(iterations)
@@ -65,10 +66,11 @@ def window_losses(
         near = huber(distance, config.huber).mean(-1)
         losses["visible"] = losses["visible"] + share * masked_mean(near, seen)
         losses["hidden"] = losses["hidden"] + share * masked_mean(distance.mean(-1), unseen)
-        losses["visibility"] = losses["visibility"] + _visibility(estimates, target, config) / count
+        losses["visibility"] = losses["visibility"] + _visibility(estimates, target, judged, config) / count
         close = (offset.detach().square().sum(-1) <= config.close**2).float()
         wrong = F.binary_cross_entropy_with_logits(estimates.confidence, close, reduction="none")
-        confidence = (wrong * seen).sum() / target.valid.sum().clamp_min(1)
+        # Hidden points teach no confidence, but count in the mean.
+        confidence = (wrong * (judged & target.visible)).sum() / judged.sum().clamp_min(1)
         losses["confidence"] = losses["confidence"] + confidence / count
     weights = {
         "visible": config.visible,
@@ -79,9 +81,9 @@ def window_losses(
     return {name: weights[name] * loss for name, loss in losses.items()}
 
 
-def _visibility(estimates: Estimates, target: Target, config: LossConfig) -> Tensor:
+def _visibility(estimates: Estimates, target: Target, judged: Tensor, config: LossConfig) -> Tensor:
     wrong = F.binary_cross_entropy_with_logits(estimates.visibility, target.visible.float(), reduction="none")
-    return masked_mean(wrong, target.valid * (1 + (config.hidden_balance - 1) * ~target.visible))
+    return masked_mean(wrong, judged * (1 + (config.hidden_balance - 1) * ~target.visible))
 
 
 def feature_loss(pyramid: list[Tensor], support: list[Tensor], target: Target, stride: int) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -54,10 +55,11 @@ def save_snapshot(state: RunState, config: TrainConfig, folder: Path) -> None:
         save_file({name: part.contiguous().cpu() for name, part in tensors.items()}, unfinished, metadata)
         unfinished.replace(folder / SNAPSHOT)
     except (OSError, SafetensorError) as error:
-        unfinished.unlink(missing_ok=True)
         raise OSError(
             f"the snapshot of step {state.step} could not be written to {folder}: {error}"
         ) from error
+    finally:  # an interruption leaves nothing behind; what a kill leaves, the next snapshot replaces
+        unfinished.unlink(missing_ok=True)
 
 
 def load_snapshot(state: RunState, config: TrainConfig, folder: Path) -> bool:
@@ -76,8 +78,10 @@ def load_snapshot(state: RunState, config: TrainConfig, folder: Path) -> bool:
         step, settings = int(metadata["step"]), json.loads(metadata["config"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise TrainingError(f"{path} cannot be read: {error}; remove it to begin again") from error
-    now = json.loads(json.dumps(asdict(config)))
-    changed = sorted(name for name in now if now[name] != settings.get(name) and name not in _MAY_CHANGE)
+    now, before = _settings(config), _flat(settings)
+    # A setting that is younger than the snapshot had its default then.
+    before = _settings(TrainConfig()) | before
+    changed = sorted(name for name in now if now[name] != before[name] and name not in _MAY_CHANGE)
     if changed:
         raise TrainingError(
             f"{path} belongs to a run with another '{changed[0]}'; give the same settings or another --out"
@@ -95,7 +99,19 @@ def load_snapshot(state: RunState, config: TrainConfig, folder: Path) -> bool:
 
 
 # Settings that do not decide what is learned.
-_MAY_CHANGE = ("snapshot_every", "evaluate_every", "evaluate_clips", "initial")
+_MAY_CHANGE = ("snapshot_every", "evaluate_every", "evaluate_clips", "initial", "data.workers")
+
+
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    return _flat(json.loads(json.dumps(asdict(config))))
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return settings by their dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -86,7 +86,7 @@ def test_a_full_disk_keeps_the_last_snapshot(tmp_path: Path, monkeypatch: pytest
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(snapshots, "save_file", full)
-    with pytest.raises(OSError, match="snapshot of step 4 could not be written.*No space left"):
+    with pytest.raises(OSError, match=r"snapshot of step 4 could not be written.*No space left"):
         train(CONFIG, tmp_path, device=CPU)
     assert not list(tmp_path.glob("*.part"))
     state = trainer.new_run(CONFIG, CPU)
