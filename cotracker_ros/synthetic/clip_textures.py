@@ -76,9 +76,11 @@ def speckled(rng: Rng, size: int) -> Image:
     image = np.empty((size, size, 3), np.float32)
     image[:] = base
     for cell, strength in ((60, 0.7), (12, 1.0), (4, 1.1), (2, 0.8)):
-        image *= 1 + (faint * strength * noise((size, size), rng, cell=cell, octaves=2))[..., None]
-        tint = rng.normal(0, 0.25 * faint * strength, 3).astype(np.float32)
-        image *= 1 + noise((size, size), rng, cell=cell, octaves=2)[..., None] * tint
+        spread = faint * strength * noise((size, size), rng, cell=cell, octaves=2)
+        # Brightness and tint vary independently: the same noise, but elsewhere.
+        tint = rng.normal(0, 0.25, 3).astype(np.float32)
+        moved = np.roll(spread, (size // 3, size // 2), axis=(0, 1))
+        image *= 1 + (spread[..., None] + moved[..., None] * tint)
     for _ in range(int(rng.integers(1, 4))):
         spots = noise((size, size), rng, cell=rng.uniform(2, 7), octaves=2)
         strength = rng.uniform(0.04, 0.35) * rng.choice([-1, -1, 1])
@@ -226,31 +228,32 @@ def printed(rng: Rng, size: int) -> Image:
 
 
 def cartoon(rng: Rng, size: int) -> Image:
-    """Large smooth areas with clear edges, some with outlines, halftone dots or rays."""
+    """Large even areas with clear edges, some with outlines, rays, shading or halftone dots."""
     colours = palette(rng, 8)
     image = np.full((size, size, 3), colours[0], np.uint8)
     for _ in range(int(rng.integers(8, 50))):
-        layer = np.full_like(image, colours[int(rng.integers(8))])
-        layer = (
-            scale(layer, 1 + 0.2 * noise((size, size), rng, cell=size / 2, octaves=1))
-            if rng.random() < 0.2
-            else layer
-        )
-        mask = np.zeros((size, size), np.uint8)
+        colour = colours[int(rng.integers(8))]
         centre, radius = rng.uniform(0, size, 2), log_uniform(rng, 10, 0.35 * size)
         angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-        spikes = (
-            np.where(np.arange(48) % 4 < 2, 1.0, rng.uniform(0.4, 1.0)) if rng.random() < 0.3 else np.ones(48)
-        )
-        reach = radius * spikes * (1 + 0.25 * np.sin(angle * rng.integers(2, 5) + rng.uniform(0, 6)))
+        rays = np.where(np.arange(48) % 4 < 2, 1.0, rng.uniform(0.4, 1.0) if rng.random() < 0.3 else 1.0)
+        reach = radius * rays * (1 + 0.25 * np.sin(angle * rng.integers(2, 5) + rng.uniform(0, 6)))
         outline = centre + np.stack([np.cos(angle), np.sin(angle)], axis=-1) * reach[:, None]
         points = np.round(outline * 8).astype(np.int32)
-        cv2.fillPoly(mask, [points], (255,), cv2.LINE_AA, 3)
-        if rng.random() < 0.2:
-            pitch = int(rng.integers(5, 12))
-            y, x = np.mgrid[0:size, 0:size] % pitch - pitch / 2
-            mask[np.hypot(x, y) > pitch * 0.32] = 0
-        image = blend(image, layer, mask.astype(np.float32) / 255)
+        kind = rng.random()
+        if kind < 0.7:
+            cv2.fillPoly(image, [points], colour, cv2.LINE_AA, 3)
+        else:
+            mask = np.zeros((size, size), np.uint8)
+            cv2.fillPoly(mask, [points], (255,), cv2.LINE_AA, 3)
+            y, x = np.mgrid[0:size, 0:size]
+            share = mask.astype(np.float32) / 255
+            if kind < 0.85:  # fades towards one side
+                slope = rng.normal(0, 1, 2) / size
+                share *= np.clip(0.6 + (x - centre[0]) * slope[0] + (y - centre[1]) * slope[1], 0, 1)
+            else:
+                pitch = int(rng.integers(5, 12))
+                share *= np.hypot(x % pitch - pitch / 2, y % pitch - pitch / 2) <= pitch * 0.32
+            image = blend(image, colour, share)
         if rng.random() < 0.3:
             cv2.polylines(image, [points], True, (20, 20, 24), int(rng.integers(1, 4)), cv2.LINE_AA, 3)
     return image

@@ -1,4 +1,4 @@
-"""The textures that training clips are cut from: made when needed, kept, and renewed little by little."""
+"""The textures that training clips are cut from: a stock, made when needed and kept, and fresh ones."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ Rng = np.random.Generator
 SIZE = 512
 """Width and height of a texture in the bank, px."""
 
-_SLOTS = 48
-_LIFETIME = 1536  # seeds after which a slot gets another texture: one new texture for every 32 clips
+_SLOTS = {False: 96, True: 48}
+"""Textures that are kept, for training and held out."""
+
+_FRESH_SIZE = 352  # px; a texture for a single clip is smaller, because it is made for every clip
+_FRESH_SHARE = 0.25
 _TRAINING, _HELD_OUT = 71, 72  # keep the two worlds of random numbers apart
 
 
 @dataclass(frozen=True)
 class Bank:
-    """What may be in the bank of a clip.
+    """The textures of one clip: those that all clips share, and one that is made for this clip alone.
 
     Attributes:
-        seed: The clip's. Clips with near seeds share most textures, so seeds that rise are fast.
+        seed: The clip's.
         held_out: Textures that are never trained on, and families that training does not know.
         photographs: Folders with photographs in the public domain; see `installed_photographs`.
     """
@@ -46,12 +49,14 @@ class Bank:
             size: Width and height, px.
             largest_zoom: Most px of the texture that may be squeezed into one px of the piece.
         """
-        slot = int(rng.integers(_SLOTS))
-        version = 0 if self.held_out else (self.seed + 32 * slot) // _LIFETIME
-        texture = _texture(self.held_out, slot, version, self.photographs)
-        zoom = log_uniform(rng, 0.5, min(largest_zoom, SIZE / max(size)) + 0.01)
-        width, height = (max(4, min(SIZE, round(side * zoom))) for side in size)
-        left, top = int(rng.integers(SIZE - width + 1)), int(rng.integers(SIZE - height + 1))
+        if rng.random() < _FRESH_SHARE:
+            texture = _fresh(self.held_out, self.seed, self.photographs)
+        else:
+            texture = _kept(self.held_out, int(rng.integers(_SLOTS[self.held_out])), self.photographs)
+        whole = len(texture)
+        zoom = log_uniform(rng, 0.5, min(largest_zoom, whole / max(size)) + 0.01)
+        width, height = (max(4, min(whole, round(side * zoom))) for side in size)
+        left, top = int(rng.integers(whole - width + 1)), int(rng.integers(whole - height + 1))
         piece = texture[top : top + height, left : left + width]
         method = cv2.INTER_AREA if zoom > 1 else cv2.INTER_CUBIC
         piece = np.asarray(cv2.resize(piece, size, interpolation=method), np.uint8)
@@ -75,18 +80,31 @@ def recoloured(rng: Rng, image: Image) -> Image:
     return np.asarray(cv2.transform(image, np.column_stack([matrix, level - matrix @ middle])), np.uint8)
 
 
-@lru_cache(maxsize=2 * _SLOTS)
-def _texture(held_out: bool, slot: int, version: int, folders: str) -> Image:
-    rng = np.random.default_rng([_HELD_OUT if held_out else _TRAINING, slot, version])
+@lru_cache(maxsize=sum(_SLOTS.values()))
+def _kept(held_out: bool, slot: int, folders: str) -> Image:
+    rng = np.random.default_rng([_HELD_OUT if held_out else _TRAINING, 0, slot])
     pictures = photographs(folders, held_out)
-    if pictures and slot % 5 == 0:
+    if pictures and slot % 4 == 0:
         return np.ascontiguousarray(photograph_texture(rng, pictures, SIZE))
     if held_out and slot % 2:
         return _workshop_texture(rng)
+    return _texture(rng, SIZE)
+
+
+@lru_cache(maxsize=1)
+def _fresh(held_out: bool, seed: int, folders: str) -> Image:
+    rng = np.random.default_rng([_HELD_OUT if held_out else _TRAINING, 1, seed])
+    pictures = photographs(folders, held_out)
+    if pictures and rng.random() < 0.2:
+        return np.ascontiguousarray(photograph_texture(rng, pictures, _FRESH_SIZE))
+    return _texture(rng, _FRESH_SIZE)
+
+
+def _texture(rng: Rng, size: int) -> Image:
     families = [family for family, _ in FAMILIES]
     shares = np.array([share for _, share in FAMILIES])
     family: Family = families[int(rng.choice(len(families), p=shares / shares.sum()))]
-    return np.ascontiguousarray(family(rng, SIZE))
+    return np.ascontiguousarray(family(rng, size))
 
 
 def _workshop_texture(rng: Rng) -> Image:

@@ -65,8 +65,7 @@ class ClipConfig:
 def training_clip(seed: int, config: ClipConfig) -> LabelledClip:
     """Make one clip; the same seed and configuration give the same clip.
 
-    Clips whose seeds are near share most of their textures, which are kept in the process: seeds that rise by
-    small steps are fast.
+    The first clips of a process take longer: they fill a stock of textures that it keeps (about 80 MB).
 
     Args:
         seed: Not negative.
