@@ -138,7 +138,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("options", "sentence"),
         [
-            (["--iterations", "0"], "iterations is 0; give at least 1"),
+            (["--update-every", "0"], "update_every is 0; give at least 1"),
             (["--seed", "everywhere"], "seed is 'everywhere'; give one of none, grid, corners"),
             (["--backend", "klt", "--weights", "x", "--points", "nan,3"], "finite"),
             (["--tolerance", "-1"], "tolerance is -1.0 s: give 0 or more"),

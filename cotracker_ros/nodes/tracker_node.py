@@ -34,9 +34,9 @@ GROUPS = (
         TrackerConfig,
         live=_LIVE_TRACKING,
         # A robot acts on the image that it sees now: one quick pass per image instead of bursts of eight.
-        defaults={"update_every": 1, "iterations": 1, "revise": 0},
+        defaults={"update_every": 1, "revise": 0},
         ranges={
-            "iterations": (1, 32),
+            "iterations": (0, 32),
             "extrapolate": (0.0, 1.0),
             "support_grid": (0, 64),
             "local_support": (0, 64),

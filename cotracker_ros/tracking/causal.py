@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cotracker_ros.model import CoTracker3, Estimates
 from cotracker_ros.model.cotracker3 import add_update
-from cotracker_ros.tracking.config import KltConfig, TrackerConfig
+from cotracker_ros.tracking.config import KltConfig, TrackerConfig, refinement_passes
 from cotracker_ros.tracking.lucas_kanade import NOT_HOME, carry_on, follow
 from cotracker_ros.tracking.network_tracker import NetworkTracker
 from cotracker_ros.tracking.polish import SIDE, cut_patches, polish
@@ -139,7 +139,7 @@ class CausalTracker(NetworkTracker):
         support = [level[index] for level in state.support]
         slot = torch.zeros(1, dtype=torch.long, device=model.device)
         past, known = self._past(index)
-        for _ in range(self.config.iterations):
+        for _ in range(refinement_passes(self.config, causal=True)):
             embedding = model.correlate(state.pyramid, slot, support, start.xy)
             both = Estimates(*(torch.cat(pair, 1) for pair in zip(last, start, strict=True)))
             delta, present = model.step(both, embedding, past, known)

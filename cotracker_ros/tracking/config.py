@@ -22,7 +22,8 @@ class TrackerConfig:
         update_every: Network: frames between two updates, 1 to half the network's window. Half the window
             is the published online protocol, number for number; 1 answers every image. Causal networks
             answer every image whatever it says.
-        iterations: Network: refinement passes in each update.
+        iterations: Network: refinement passes in each update; 0 means what suits it: 6 as published, 1 where
+            windows answer every image, 2 for causal networks.
         revise: Network: how many earlier frames of the window an update refines again; -1 means all of
             them (the published protocol). Frames that are not refined keep their cached correlations.
         extrapolate: Network: start a new frame at the last position moved on by this share of the last
@@ -39,7 +40,7 @@ class TrackerConfig:
     """
 
     update_every: int = 8
-    iterations: int = 6
+    iterations: int = 0
     revise: int = -1
     extrapolate: float = 0.0
     input_width: int = -1
@@ -52,9 +53,10 @@ class TrackerConfig:
     max_tracks: int = 10_000
 
     def __post_init__(self) -> None:
-        for name in ("update_every", "iterations", "lost_after", "max_tracks"):
+        for name in ("update_every", "lost_after", "max_tracks"):
             value = getattr(self, name)
             _check(value >= 1, f"{name} is {value}; give at least 1")
+        _check(self.iterations >= 0, f"iterations is {self.iterations}; give 0 (what suits) or more")
         _check(
             self.revise >= -1, f"revise is {self.revise}; give -1 (all earlier frames) or a number of frames"
         )
@@ -75,6 +77,12 @@ class TrackerConfig:
             0 <= self.visible_threshold < 1,
             f"visible_threshold is {self.visible_threshold}; give a probability from 0 to below 1",
         )
+
+
+def refinement_passes(config: TrackerConfig, *, causal: bool) -> int:
+    """Return how often an update refines: `TrackerConfig.iterations`, or what suits the network."""
+    suits = 2 if causal else 1 if config.update_every == 1 else 6
+    return config.iterations or suits
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cotracker_ros.model import CoTracker3, Estimates
 from cotracker_ros.model.cotracker3 import add_update, advance, new_estimates, select
-from cotracker_ros.tracking.config import TrackerConfig
+from cotracker_ros.tracking.config import TrackerConfig, refinement_passes
 from cotracker_ros.tracking.network_tracker import NetworkTracker
 from cotracker_ros.tracking.table import Estimate
 from cotracker_ros.tracking.types import Tracks
@@ -159,7 +159,7 @@ class StreamTracker(NetworkTracker):
         if state.embedding is not None:
             embedding = state.embedding[index].roll(-shift, 1)
             past = max(first_new - self.config.revise, 0)
-        for _ in range(self.config.iterations):
+        for _ in range(refinement_passes(self.config, causal=False)):
             embedding = self._correlate(slots, support, estimates.xy, carried, embedding, past)
             delta = self.model.update(estimates, embedding)
             if past:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cotracker_ros.model import CoTracker3, grid
 from cotracker_ros.tracking.base import PointTracker
-from cotracker_ros.tracking.config import TrackerConfig
+from cotracker_ros.tracking.config import TrackerConfig, refinement_passes
 from cotracker_ros.tracking.klt import KltTracker
 from cotracker_ros.tracking.network import load_model, network_tracker
 from cotracker_ros.tracking.network_tracker import NetworkTracker
@@ -119,7 +119,8 @@ def _offline(
     if config.support_grid:
         support = grid(config.support_grid, size).to(queries.dtype)
         queries = torch.cat([queries, F.pad(support, (1, 0))])
-    prediction = model(video[None], queries[None].to(model.device), config.iterations)
+    passes = refinement_passes(config, causal=False)
+    prediction = model(video[None], queries[None].to(model.device), passes)
     xy, visibility, confidence = (part[0, :, : len(points)].cpu() for part in prediction)
     seen = visibility * confidence > config.visible_threshold
     xy = xy * scale

@@ -312,7 +312,7 @@ def test_sub_pixel_positions_survive_resizing(network):
     ("settings", "words"),
     [
         ({"update_every": 0}, "update_every is 0"),
-        ({"iterations": 0}, "iterations is 0"),
+        ({"iterations": -1}, "iterations is -1"),
         ({"input_width": 5}, "input_width is 5"),
         ({"visible_threshold": 1.0}, "visible_threshold is 1.0"),
         ({"revise": -2}, "revise is -2"),
