@@ -51,7 +51,7 @@ class TrackerNodeConfig:
         backend: What tracks: "network", "klt" (Lucas-Kanade), or "auto": the network if there are weights.
         weights: Weights of the network: a path, or a name such as "default"; empty: none.
         device: Device of the network: auto, cpu, cuda, cuda:N or mps.
-        precision: Precision of the network: fp32, fp16 or bf16.
+        precision: Precision of the network: auto (what it is made for), fp32, fp16 or bf16.
         compile: Compile the network with torch.compile; the first images take long then.
         cameras: Names of the cameras that share the model; each has its own NAME/image and ~/NAME/tracks.
             One empty name means a single camera on image and ~/tracks.
@@ -64,7 +64,7 @@ class TrackerNodeConfig:
     backend: str = "auto"
     weights: str = ""
     device: str = "auto"
-    precision: str = "fp32"
+    precision: str = "auto"
     compile: bool = False
     cameras: tuple[str, ...] = ("",)
     image_transport: str = "raw"

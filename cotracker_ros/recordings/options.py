@@ -58,7 +58,7 @@ def add_tracker_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--weights", default="", help="a path, or a name such as default or scaled_online")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    group.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the network")
+    group.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the network [auto]")
     group.add_argument("--compile", action="store_true", help="use torch.compile; slow at the start")
     add_fields(group, TrackerConfig)
 

@@ -17,7 +17,7 @@ def create_tracker(
     *,
     weights: str = "",
     device: str = "auto",
-    precision: str = "fp32",
+    precision: str = "auto",
     compile: bool = False,
     config: TrackerConfig | None = None,
     klt: KltConfig | None = None,
