@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cotracker_ros.synthetic.layers import Box, Image, Layer, Numbers, Values, blend_into
+from cotracker_ros.synthetic.layers import Image, Layer, Numbers, Values, blend_into
 
 Shares = NDArray[np.float32]
 
@@ -100,11 +100,10 @@ class Stack(World):
         image = np.empty((size[1], size[0], 3), np.uint8)
         for layer in self.layers:
             box = layer.box(frame, moment, size)
-            left, top, right, bottom = box
-            if left >= right or top >= bottom:
+            if box is None:
                 continue
             colours, share = layer.sample(box, frame, moment)
-            part = image[top:bottom, left:right]
+            part = image[box[1] : box[3], box[0] : box[2]]
             if share is None:
                 part[:] = colours
             else:
@@ -144,42 +143,25 @@ class Space(World):
         walls = [layer.inverse_depth(whole, frame, moment) for layer in self.layers[: self.grounds]]
         nearest = np.maximum.reduce(walls)
         for layer, depth in zip(self.layers, walls, strict=False):
-            self._lay(layer, whole, depth >= nearest, image, frame, moment)
+            _lay_endless(layer, depth >= nearest, image, frame, moment)
         for index in self._order[frame]:
             layer = self.layers[index]
             box = layer.box(frame, moment, size)
-            if layer.faces_away[frame, moment] or box[0] >= box[2] or box[1] >= box[3]:
+            if box is None:
                 continue
             depth = layer.inverse_depth(box, frame, moment)
-            before = nearest[box[1] : box[3], box[0] : box[2]]
-            nearer = depth > before
-            drawn = self._lay(layer, box, nearer, image, frame, moment)
+            part = (slice(box[1], box[3]), slice(box[0], box[2]))
+            nearer = depth > nearest[part]
+            if not nearer.any():
+                continue
+            colours, share = layer.sample(box, frame, moment)
+            assert share is not None
+            share *= nearer
+            blend_into(image[part], colours, share)
             if layer.solid:
-                np.copyto(before, depth, where=drawn)
+                # Where a smooth edge is half drawn, what joins on behind it must still fill the other half.
+                np.copyto(nearest[part], depth, where=share > 0.98)
         return image
-
-    def _lay(
-        self, layer: Layer, box: Box, nearer: NDArray[np.bool_], image: Image, frame: int, moment: int
-    ) -> NDArray[np.bool_]:
-        """Draw a layer where it is nearer, and return where it now hides all that is farther."""
-        columns, rows = np.flatnonzero(nearer.any(axis=0)), np.flatnonzero(nearer.any(axis=1))
-        if not len(columns):
-            return nearer
-        # Only the part in which anything is nearer is sampled: the walls of a room are everywhere.
-        x, y = slice(int(columns[0]), int(columns[-1]) + 1), slice(int(rows[0]), int(rows[-1]) + 1)
-        colours, share = layer.sample(
-            (box[0] + x.start, box[1] + y.start, box[0] + x.stop, box[1] + y.stop), frame, moment
-        )
-        part = image[box[1] : box[3], box[0] : box[2]][y, x]
-        if share is None:
-            np.copyto(part, colours, where=nearer[y, x, None])
-            return nearer
-        share *= nearer[y, x]
-        blend_into(part, colours, share)
-        # Where a smooth edge is half drawn, what joins on behind it must still fill the other half.
-        hides = np.zeros_like(nearer)
-        hides[y, x] = share > 0.98
-        return hides
 
     def _depth(self, on: Numbers, xy: Values, frame: Numbers) -> Values:
         result = np.zeros(xy.shape[:2])
@@ -195,3 +177,15 @@ class Space(World):
 
     def _hides(self, at: Values, depth: Values) -> NDArray[np.bool_]:
         return at > depth * 1.002  # a face does not hide the points of another one at the edge they share
+
+
+def _lay_endless(layer: Layer, nearest: NDArray[np.bool_], image: Image, frame: int, moment: int) -> None:
+    """Draw a layer without a mask into an image, in place, where it is the nearest."""
+    columns, rows = np.flatnonzero(nearest.any(axis=0)), np.flatnonzero(nearest.any(axis=1))
+    if not len(columns):
+        return
+    # Only the part in which it is seen is sampled: the walls of a room are everywhere.
+    left, top, right, bottom = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    colours, _ = layer.sample((left, top, right, bottom), frame, moment)
+    part = (slice(top, bottom), slice(left, right))
+    cv2.copyTo(colours, nearest[part].astype(np.uint8), image[part])

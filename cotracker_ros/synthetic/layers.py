@@ -7,6 +7,7 @@ move (homographies), be seen through a rolling shutter (homographies that change
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -178,10 +179,15 @@ class Layer:
         boxes[(weight.max(axis=2) <= 0) | self.faces_away] = 0
         return boxes
 
-    def box(self, frame: int, moment: int, size: tuple[int, int]) -> Box:
-        """Return the part of an image of `size` (width, height) that the sheet may touch; may be empty."""
-        left, top, right, bottom = (int(value) for value in self.boxes[frame, moment])
-        return max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])
+    @cached_property
+    def _box_list(self) -> list[list[list[int]]]:
+        return self.boxes.tolist()
+
+    def box(self, frame: int, moment: int, size: tuple[int, int]) -> Box | None:
+        """Return the part of an image of `size` (width, height) that the sheet may touch; None for none."""
+        left, top, right, bottom = self._box_list[frame][moment]
+        left, top, right, bottom = max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])
+        return (left, top, right, bottom) if left < right and top < bottom else None
 
     def sample(self, box: Box, frame: int, moment: int) -> tuple[Image, NDArray[np.float32] | None]:
         """Return what a part of the image sees: (h, w, 3) colours and (h, w) how much of the sheet, 0..1.
@@ -220,9 +226,13 @@ class Layer:
 
     def inverse_depth(self, box: Box, frame: int, moment: int) -> NDArray[np.float32]:
         """Return the (h, w) inverse depth of the sheet in a part of the image."""
-        slope, constant = self._rows(box, frame, moment)
-        x = np.arange(box[0], box[2], dtype=np.float32)[None]
-        return slope[:, 2:] * x + constant[:, 2:]
+        x = np.arange(box[0], box[2], dtype=np.float32)
+        if not self.rolling:
+            slope_x, slope_y, constant = self.maps[frame, moment, 0, 2]
+            y = np.arange(box[1], box[3]) * slope_y + constant
+            return y.astype(np.float32)[:, None] + np.float32(slope_x) * x
+        slope, at_left = self._rows(box, frame, moment)
+        return slope[:, 2:] * x + at_left[:, 2:]
 
     @cached_property
     def _levels(self) -> list[Image]:
@@ -234,18 +244,23 @@ class Layer:
             levels.append(np.asarray(half, np.uint8))
         return levels
 
+    @cached_property
+    def _scales(self) -> tuple[list[list[float]], list[list[list[float]]]]:
+        """Determinants and last rows of the maps of the middle row, [frame][moment]."""
+        maps = self.maps.mean(axis=2)
+        return np.abs(np.linalg.det(maps)).tolist(), maps[..., 2, :].tolist()
+
     def _level(self, box: Box, frame: int, moment: int) -> int:
         """Return the version of the texture whose px are about as large as the image's in a part of it."""
-        maps = self.maps[frame, moment].mean(axis=0)
-        weight = maps[2] @ np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, 1.0])
+        determinants, rows = self._scales
+        by_x, by_y, constant = rows[frame][moment]
+        weight = by_x * (box[0] + box[2]) / 2 + by_y * (box[1] + box[3]) / 2 + constant
         if weight <= 0:
             return 0
-        area = abs(np.linalg.det(maps)) / weight**3
+        area = determinants[frame][moment] / weight**3
         # A quarter of an octave short of the exact level: rather a little shimmer than a blur.
-        level = int(np.floor(0.5 * np.log2(max(area, 1e-9)) + 0.25))
-        if level <= 0:
-            return 0
-        return min(level, len(self._levels) - 1)
+        level = math.floor(0.5 * math.log2(max(area, 1e-9)) + 0.25)
+        return min(level, len(self._levels) - 1) if level > 0 else 0
 
     def _rows(self, box: Box, frame: int, moment: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return (rows, 3) factors of x and constants: each row of the image sees a line of the texture."""
