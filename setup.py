@@ -27,7 +27,7 @@ setup(
     ],
     package_dir={"cotracker_ros.definitions": "msg", "cotracker_ros.config": "config"},
     package_data={
-        "cotracker_ros": ["**/*.safetensors", "**/*.md", "**/*.html", "**/*.xml"],
+        "cotracker_ros": ["**/*.safetensors", "**/*.md", "**/*.html", "**/*.xml", "**/*.yaml"],
         "cotracker_ros.definitions": ["*.msg"],
         "cotracker_ros.config": ["*.yaml"],
     },
@@ -38,6 +38,7 @@ setup(
         "numpy>=1.23",
         # The headless build: the other one needs libGL and X libraries that a server or container lacks.
         "opencv-python-headless>=4.6",
+        "pillow>=9.0",
         "psutil>=5.8",
         "PyYAML>=5.4",
         "rosbags>=0.11",
@@ -46,5 +47,7 @@ setup(
         "torch>=2.1",
         "tqdm>=4.60",
     ],
+    # Training takes what it finds: pictures in the public domain as textures, and curves for TensorBoard.
+    extras_require={"train": ["scikit-image>=0.20", "tensorboard>=2.10"]},
     entry_points={"console_scripts": ["cotracker_ros = cotracker_ros.cli:main"]},
 )

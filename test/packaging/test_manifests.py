@@ -19,13 +19,14 @@ KEYS = {
     "cv2": "python3-opencv",
     "jinja2": "python3-jinja2",
     "matplotlib": "python3-matplotlib",
+    "PIL": "python3-pil",
     "numpy": "python3-numpy",
     "psutil": "python3-psutil",
     "torch": "python3-torch",
     "tqdm": "python3-tqdm",
     "yaml": "python3-yaml",
 }
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "jinja2": "Jinja2", "yaml": "PyYAML"}
+DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless", "jinja2": "Jinja2", "yaml": "PyYAML"}
 ROS_MODULE = re.compile(
     r"rclpy|launch|launch_ros|ament_index_python|cv_bridge|tf2_ros|\w+_(msgs|srvs|interfaces)"
 )
@@ -77,7 +78,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 def wheel_requirements(wheel: zipfile.ZipFile) -> dict[str, Requirement]:
     metadata = next(name for name in wheel.namelist() if name.endswith("/METADATA"))
     found = re.findall(r"^Requires-Dist: (.*)$", wheel.read(metadata).decode(), re.M)
-    return {requirement.name: requirement for requirement in map(Requirement, found)}
+    # What only an extra brings is not needed to use the package.
+    needed = (requirement for requirement in map(Requirement, found) if "extra" not in str(requirement.marker))
+    return {requirement.name: requirement for requirement in needed}
 
 
 def test_wheel_holds_the_package_definitions_and_parameter_files(wheel: zipfile.ZipFile) -> None:
