@@ -71,8 +71,10 @@ def within(xy: Values, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 def _near_edge(world: World, on: Numbers, xy: Values) -> NDArray[np.bool_]:
     """Tell where (T, N) points are about a pixel from an edge that hides, or half hidden."""
-    covers = [world.cover(on, xy + offset) for offset in ((0, 0), (0.8, 0), (-0.8, 0), (0, 0.8), (0, -0.8))]
-    return (np.min(covers, axis=0) < 0.5) & (np.max(covers, axis=0) >= 0.5)
+    around = np.array([(0, 0), (0.8, 0), (-0.8, 0), (0, 0.8), (0, -0.8)])
+    places = (xy[:, None] + around[:, None]).reshape(len(xy), -1, 2)
+    cover = world.cover(np.tile(on, len(around)), places).reshape(len(xy), len(around), -1)
+    return (cover.min(axis=1) < 0.5) & (cover.max(axis=1) >= 0.5)
 
 
 def _candidates(rng: Rng, world: World, size: tuple[int, int], count: int) -> _Points:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 import pytest
 
+from cotracker_ros.synthetic import texture_bank
 from cotracker_ros.synthetic.clip_motion import Timing
 from cotracker_ros.synthetic.clip_scene import random_stack
 from cotracker_ros.synthetic.clip_space import Eye, random_space
 from cotracker_ros.synthetic.clip_world import Space, Stack, World
 from cotracker_ros.synthetic.layers import Layer
 from cotracker_ros.synthetic.texture_bank import Bank
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_textures() -> Iterator[None]:
+    """A small stock, so that tests do not wait for the whole one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(texture_bank, "_SLOTS", {False: 8, True: 8})
+        yield
+
 
 SIZE = (120, 96)
 FRAMES = 5

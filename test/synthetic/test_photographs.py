@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from cotracker_ros.synthetic import photographs as module
+from cotracker_ros.synthetic import texture_bank
 from cotracker_ros.synthetic.photographs import (
     ALLOWED,
     installed_photographs,
@@ -22,8 +24,16 @@ from cotracker_ros.synthetic.texture_bank import Bank
 from cotracker_ros.synthetic.training_clip import ClipConfig, ClipConfigError
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_textures() -> Iterator[None]:
+    """A small stock, so that tests do not wait for the whole one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(texture_bank, "_SLOTS", {False: 8, True: 8})
+        yield
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with a grey and a colour picture that are on the list, and one that is not."""
     rng = np.random.default_rng(0)
     cv2.imwrite(str(tmp_path / "a.png"), rng.integers(0, 255, (60, 80)).astype(np.uint8))

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import pytest
 
+from cotracker_ros.synthetic import texture_bank
 from cotracker_ros.synthetic.training_clip import ClipConfig, ClipConfigError, training_clip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_textures() -> Iterator[None]:
+    """A small stock, so that tests do not wait for the whole one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(texture_bank, "_SLOTS", {False: 8, True: 8})
+        yield
+
 
 SMALL = ClipConfig(frames=12, width=96, height=80, tracks=24)
 
