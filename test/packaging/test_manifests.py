@@ -79,8 +79,8 @@ def wheel_requirements(wheel: zipfile.ZipFile) -> dict[str, Requirement]:
     metadata = next(name for name in wheel.namelist() if name.endswith("/METADATA"))
     found = re.findall(r"^Requires-Dist: (.*)$", wheel.read(metadata).decode(), re.M)
     # What only an extra brings is not needed to use the package.
-    needed = (requirement for requirement in map(Requirement, found) if "extra" not in str(requirement.marker))
-    return {requirement.name: requirement for requirement in needed}
+    needed = (entry for entry in map(Requirement, found) if "extra" not in str(entry.marker))
+    return {entry.name: entry for entry in needed}
 
 
 def test_wheel_holds_the_package_definitions_and_parameter_files(wheel: zipfile.ZipFile) -> None:
