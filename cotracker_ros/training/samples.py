@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -10,13 +11,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from cotracker_ros.evaluation.datasets import DatasetError
+from cotracker_ros.synthetic.training_clip import ClipConfigError
 from cotracker_ros.tracking.labelled import LabelledClip
+from cotracker_ros.training.augment import flip
 from cotracker_ros.training.clips import ClipSource, clip_source
-from cotracker_ros.training.config import TrainConfig
+from cotracker_ros.training.config import TrainConfig, TrainingError
+from cotracker_ros.training.label_cache import LabelCacheError
 from cotracker_ros.training.starts import Starts, lucas_kanade_starts
 
 _LEAST_TRACKS = 8
 _TRIES = 20
+_MENDABLE = (TrainingError, DatasetError, LabelCacheError, ClipConfigError, OSError)
 
 
 class Sample(NamedTuple):
@@ -47,17 +53,25 @@ class Sample(NamedTuple):
         return self._replace(**moved)  # type: ignore[arg-type]
 
 
-class SampleSet(Dataset[Sample]):
-    """All samples of a run by their number; the same number always gives the same sample."""
+class SampleSet(Dataset["Sample | Exception"]):
+    """All samples of a run by their number; the same number always gives the same sample.
+
+    What a user can mend (a file that is cut short, clips without enough points) is returned as the error that
+    says so: raised in a worker, it would come out with that process's traceback around it.
+    """
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self._source: ClipSource | None = None
 
-    def __getitem__(self, index: int) -> Sample:
-        """Make a sample."""
-        cv2.setNumThreads(1)
-        torch.set_num_threads(1)
+    def __getitem__(self, index: int) -> Sample | Exception:
+        """Make a sample, or say why there is none."""
+        try:
+            return self._make(index)
+        except _MENDABLE as error:
+            return error
+
+    def _make(self, index: int) -> Sample:
         if self._source is None:  # each worker opens files of its own
             self._source = clip_source(self.config.data)
         for attempt in range(_TRIES):
@@ -69,19 +83,36 @@ class SampleSet(Dataset[Sample]):
                 sample = streamed_sample(clip, self.config, rng)
             if sample is not None:
                 return sample
-        raise ValueError(f"{_TRIES} clips in a row had too few tracks; give clips with visible points")
+        raise TrainingError(
+            f"{_TRIES} clips in a row had fewer than {_LEAST_TRACKS} visible tracks; give data with more"
+        )
 
 
-def loader(config: TrainConfig, indices: range) -> DataLoader[Sample]:
-    """Load samples by their numbers, in order, in processes of their own."""
+def load_samples(config: TrainConfig, indices: range) -> Iterator[Sample]:
+    """Load samples by their numbers, in order, in processes of their own.
+
+    Raises:
+        TrainingError: The clips are too short or show too few points.
+        DatasetError, LabelCacheError, ClipConfigError: A clip cannot be had.
+        OSError: A file cannot be read.
+    """
     workers = config.data.workers
-    return DataLoader(
+    samples: DataLoader[Sample | Exception] = DataLoader(
         SampleSet(config),
         batch_size=None,
         sampler=indices,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
     )
+    # OpenCV's threads do not survive a fork, and a worker would wait for them for ever: it gets none.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    begun = iter(samples)
+    cv2.setNumThreads(threads)
+    for sample in begun:
+        if isinstance(sample, Exception):
+            raise sample
+        yield sample
 
 
 def streamed_sample(clip: LabelledClip, config: TrainConfig, rng: np.random.Generator) -> Sample | None:
@@ -104,7 +135,7 @@ def streamed_sample(clip: LabelledClip, config: TrainConfig, rng: np.random.Gene
     if rng.random() < 0.3:
         most = int(rng.integers(min(_LEAST_TRACKS, most), most + 1))
     chosen = np.sort(rng.permutation(chosen)[:most])
-    clip = LabelledClip(clip.frames, clip.xy[:, chosen], clip.visible[:, chosen], clip.known[:, chosen])
+    clip = _tracks(clip, chosen)
     starts = lucas_kanade_starts(clip, rng)
     queries = np.concatenate([np.zeros((len(chosen), 1), np.float32), clip.xy[0]], 1)
     if late:
@@ -118,7 +149,8 @@ def unrolled_sample(clip: LabelledClip, config: TrainConfig, rng: np.random.Gene
     """Cut a sample whose queries lie in visible frames, as CoTracker3 is trained (specification 3.2).
 
     Online networks: in the first visible frame for three quarters of the tracks, in a random one for the
-    rest; offline ones: in a random one.
+    rest; offline ones: in a random one. Tracks that are visible in the first or the middle frame, for offline
+    networks also those in the last one, come before others.
 
     Returns:
         None if too few tracks are ever visible.
@@ -127,9 +159,11 @@ def unrolled_sample(clip: LabelledClip, config: TrainConfig, rng: np.random.Gene
     chosen = np.flatnonzero(sure.any(0))
     if len(chosen) < _LEAST_TRACKS:
         return None
-    chosen = np.sort(rng.permutation(chosen)[: config.data.tracks])
-    clip = LabelledClip(clip.frames, clip.xy[:, chosen], clip.visible[:, chosen], clip.known[:, chosen])
-    sure = sure[:, chosen]
+    landmarks = np.array([0, len(clip) // 2, len(clip) - 1])[: 3 if config.model.offline else 2]
+    chosen = rng.permutation(chosen)
+    later = ~sure[landmarks][:, chosen].any(0)
+    chosen = chosen[np.argsort(later, kind="stable")][: config.data.tracks]
+    clip, sure = _tracks(clip, chosen), sure[:, chosen]
     queries = np.zeros((len(chosen), 3), np.float32)
     for column in range(len(chosen)):
         frames = np.flatnonzero(sure[:, column])
@@ -141,20 +175,15 @@ def unrolled_sample(clip: LabelledClip, config: TrainConfig, rng: np.random.Gene
 
 def _mirrored(clip: LabelledClip, rng: np.random.Generator) -> LabelledClip:
     """Play a clip backward, or flip it, each in half of the cases."""
-    frames, xy, visible, known = clip.frames, clip.xy, clip.visible, clip.known
-    if rng.random() < 0.5:
-        frames, xy, visible, known = frames[::-1], xy[::-1], visible[::-1], known[::-1]
-    if rng.random() < 0.5:
-        frames = frames[:, :, ::-1]
-        xy = np.stack([clip.size[0] - 1 - xy[..., 0], xy[..., 1]], -1)
-    if rng.random() < 0.5:
-        frames = frames[:, ::-1]
-        xy = np.stack([xy[..., 0], clip.size[1] - 1 - xy[..., 1]], -1)
-    return LabelledClip(np.ascontiguousarray(frames), np.asarray(xy, np.float32), visible, known)
+    return flip(_part(clip, slice(None, None, -1)) if rng.random() < 0.5 else clip, rng)
 
 
 def _part(clip: LabelledClip, frames: slice | np.ndarray) -> LabelledClip:
     return LabelledClip(clip.frames[frames], clip.xy[frames], clip.visible[frames], clip.known[frames])
+
+
+def _tracks(clip: LabelledClip, chosen: np.ndarray) -> LabelledClip:
+    return LabelledClip(clip.frames, clip.xy[:, chosen], clip.visible[:, chosen], clip.known[:, chosen])
 
 
 def _tensors(clip: LabelledClip, queries: np.ndarray, begin: int, starts: Tensor | None) -> Sample:

@@ -18,7 +18,7 @@ from cotracker_ros.model import CoTracker3, checkpoints, find_weights
 from cotracker_ros.training.config import TrainConfig, TrainingError
 from cotracker_ros.training.forward import sample_losses
 from cotracker_ros.training.rollout import roll_out
-from cotracker_ros.training.samples import Sample, loader
+from cotracker_ros.training.samples import Sample, load_samples
 from cotracker_ros.training.snapshots import RunState, load_snapshot, save_snapshot
 
 WEIGHTS = "weights.safetensors"
@@ -162,7 +162,7 @@ def rate_at(step: int, config: TrainConfig) -> float:
 def _samples(config: TrainConfig, group: Group, step: int) -> Iterator[Sample]:
     """Samples of this process from a step on; their numbers do not depend on where a run was interrupted."""
     first, count = step * config.batch, config.steps * config.batch
-    yield from loader(config, range(first * group.size + group.rank, count * group.size, group.size))
+    yield from load_samples(config, range(first * group.size + group.rank, count * group.size, group.size))
 
 
 def _step(

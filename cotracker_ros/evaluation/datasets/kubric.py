@@ -47,6 +47,10 @@ class KubricSequences:
     def __iter__(self) -> Iterator[LabelledClip]:
         return (self.read(index) for index in range(len(self)))
 
+    def length(self, index: int) -> int:
+        """Return the number of images of a sequence, from 0 on."""
+        return len(_images(self._folders[index]))
+
     def read(self, index: int, frames: slice = _EVERY_FRAME) -> LabelledClip:
         """Read a sequence, or only some of its frames: training crops it in time.
 
@@ -60,7 +64,7 @@ class KubricSequences:
         """
         folder = self._folders[index]
         coords, hidden = _read_tracks(folder / f"{folder.name}.npy")
-        files = sorted(f for f in (folder / "frames").iterdir() if f.suffix.lower() in _IMAGE_SUFFIXES)
+        files = _images(folder)
         if len(files) != coords.shape[1]:
             raise DatasetError(
                 f"{folder} has {len(files)} frames, but its tracks have {coords.shape[1]}: extract it again"
@@ -91,6 +95,10 @@ def _sequence_folders(folder: Path) -> list[Path]:
     raise DatasetError(
         f"{folder} holds no sequences: give the folder with <sequence>/frames and <sequence>/<sequence>.npy"
     )
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(file for file in (folder / "frames").iterdir() if file.suffix.lower() in _IMAGE_SUFFIXES)
 
 
 def _read_tracks(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_]]:
