@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from cotracker_ros.model import checkpoints, find_weights
-from cotracker_ros.training.config import DataConfig, LossConfig, TrainConfig, read_config
+from cotracker_ros.training.config import LossConfig, TrainConfig, read_config
 from cotracker_ros.training.label_cache import LIST, LabelFolder
 from cotracker_ros.training.named_teachers import file_digest
 from cotracker_ros.training.trainer import WEIGHTS, train
@@ -61,10 +61,8 @@ def student_config(config: StudentConfig, labels: Path, frames: int, tracks: int
         WeightsError: The student's weights are missing or cannot be read.
     """
     model, _ = checkpoints.read(find_weights(config.student))
-    if model.causal:
-        base = read_config("default")
-    else:
-        base = TrainConfig(data=DataConfig(frames=frames, window=frames, sizes=((512, 384),)))
+    second = read_config("cotracker3_distil_online")
+    base = read_config("default") if model.causal else second
     window = max(_LEAST_WINDOW, min(base.data.window, frames))
     data = replace(
         base.data,
@@ -76,7 +74,11 @@ def student_config(config: StudentConfig, labels: Path, frames: int, tracks: int
         workers=config.workers,
     )
     loss: LossConfig = replace(
-        base.loss, visibility=0.0, confidence=0.0, features=0.0, freeze_visibility=True
+        base.loss,
+        visibility=second.loss.visibility,
+        confidence=second.loss.confidence,
+        features=second.loss.features,
+        freeze_visibility=second.loss.freeze_visibility,
     )
     return replace(
         base,
@@ -86,12 +88,12 @@ def student_config(config: StudentConfig, labels: Path, frames: int, tracks: int
         initial=config.student,
         steps=config.steps,
         rate=config.rate,
-        schedule="one_cycle",
-        warm_up=0.0,
-        weight_decay=1e-5,
-        clip_norm=10.0,
+        schedule=second.schedule,
+        warm_up=second.warm_up,
+        weight_decay=second.weight_decay,
+        clip_norm=second.clip_norm,
         seed=seed,
-        evaluate_every=0,
+        evaluate_every=second.evaluate_every,
     )
 
 
