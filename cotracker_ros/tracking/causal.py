@@ -139,7 +139,7 @@ class CausalTracker(NetworkTracker):
         support = [level[index] for level in state.support]
         slot = torch.zeros(1, dtype=torch.long, device=model.device)
         past, known = self._past(index)
-        for _ in range(refinement_passes(self.config, causal=True)):
+        for _ in range(refinement_passes(self.config, every_image=True)):
             embedding = model.correlate(state.pyramid, slot, support, start.xy)
             both = Estimates(*(torch.cat(pair, 1) for pair in zip(last, start, strict=True)))
             delta, present = model.step(both, embedding, past, known)

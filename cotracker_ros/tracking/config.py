@@ -23,7 +23,7 @@ class TrackerConfig:
             is the published online protocol, number for number; 1 answers every image. Causal networks
             answer every image whatever it says.
         iterations: Network: refinement passes in each update; 0 means what suits it: 6 as published, 1 where
-            windows answer every image, 2 for causal networks.
+            every image is answered.
         revise: Network: how many earlier frames of the window an update refines again; -1 means all of
             them (the published protocol). Frames that are not refined keep their cached correlations.
         extrapolate: Network: start a new frame at the last position moved on by this share of the last
@@ -79,10 +79,9 @@ class TrackerConfig:
         )
 
 
-def refinement_passes(config: TrackerConfig, *, causal: bool) -> int:
-    """Return how often an update refines: `TrackerConfig.iterations`, or what suits the network."""
-    suits = 2 if causal else 1 if config.update_every == 1 else 6
-    return config.iterations or suits
+def refinement_passes(config: TrackerConfig, *, every_image: bool) -> int:
+    """Return how often an update refines: `TrackerConfig.iterations`, or what suits the tracker."""
+    return config.iterations or (1 if every_image else 6)
 
 
 @dataclass(frozen=True)

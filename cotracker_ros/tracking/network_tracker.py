@@ -172,4 +172,4 @@ class NetworkTracker(PointTracker):
         for level, part in zip(
             self.state.support, self.model.support(self.state.pyramid, slots, xy), strict=True
         ):
-            level[index] = part
+            level[index] = part.to(level.dtype)  # autocast encodes in less than the weights have

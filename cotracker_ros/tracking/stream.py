@@ -159,7 +159,7 @@ class StreamTracker(NetworkTracker):
         if state.embedding is not None:
             embedding = state.embedding[index].roll(-shift, 1)
             past = max(first_new - self.config.revise, 0)
-        for _ in range(refinement_passes(self.config, causal=False)):
+        for _ in range(refinement_passes(self.config, every_image=self.config.update_every == 1)):
             embedding = self._correlate(slots, support, estimates.xy, carried, embedding, past)
             delta = self.model.update(estimates, embedding)
             if past:

@@ -119,7 +119,7 @@ def _offline(
     if config.support_grid:
         support = grid(config.support_grid, size).to(queries.dtype)
         queries = torch.cat([queries, F.pad(support, (1, 0))])
-    passes = refinement_passes(config, causal=False)
+    passes = refinement_passes(config, every_image=False)
     prediction = model(video[None], queries[None].to(model.device), passes)
     xy, visibility, confidence = (part[0, :, : len(points)].cpu() for part in prediction)
     seen = visibility * confidence > config.visible_threshold

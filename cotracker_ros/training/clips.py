@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from cotracker_ros.evaluation.datasets import KubricSequences
+from cotracker_ros.synthetic.photographs import installed_photographs, photographs
 from cotracker_ros.synthetic.training_clip import ClipConfig, training_clip
 from cotracker_ros.tracking.labelled import LabelledClip
 from cotracker_ros.training.augment import augment
@@ -32,9 +33,15 @@ def clip_source(config: DataConfig) -> ClipSource:
 
 
 def _synthetic(config: DataConfig) -> ClipSource:
+    folders = installed_photographs() if config.photographs else ""
+    if config.photographs and not photographs(folders, held_out=False):
+        raise TrainingError("data.photographs is set but no picture was found; install scikit-image")
+
     def make(rng: np.random.Generator) -> LabelledClip:
         width, height = _size(config, rng)
-        clip = ClipConfig(config.frames, width, height, tracks=config.tracks)
+        clip = ClipConfig(
+            config.frames, width, height, tracks=config.tracks, photographs=folders
+        )
         return training_clip(int(rng.integers(2**62)), clip)
 
     return make

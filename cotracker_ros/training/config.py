@@ -79,6 +79,8 @@ class DataConfig:
         sizes: Widths and heights that clips are drawn from, px.
         tracks: Most tracks of a clip.
         late: Share of clips whose window begins some frames after the query.
+        photographs: Use pictures in the public domain among the textures of synthetic clips; they come with
+            scikit-image.
         workers: Processes that make clips.
     """
 
@@ -91,6 +93,7 @@ class DataConfig:
     sizes: tuple[tuple[int, int], ...] = ((160, 160),)
     tracks: int = 64
     late: float = 0.25
+    photographs: bool = False
     workers: int = 1
 
     def __post_init__(self) -> None:
