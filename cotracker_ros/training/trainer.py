@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from safetensors import SafetensorError
 from tqdm import tqdm
 
 from cotracker_ros.model import CoTracker3, checkpoints, find_weights
@@ -53,8 +55,16 @@ class Group:
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
 
+    def any(self, here: bool, device: torch.device) -> bool:
+        """Return whether something holds in any process."""
+        if self.size == 1:
+            return here
+        holds = torch.tensor(float(here), device=device)
+        dist.all_reduce(holds)
+        return bool(holds > 0)
 
-Evaluate = Callable[[CoTracker3, int], dict[str, float]]
+
+Evaluate = Callable[[CoTracker3], dict[str, float]]
 
 
 def train(
@@ -73,7 +83,7 @@ def train(
         out: Folder of the run: snapshot, log, TensorBoard's events and, at the end, weights.
         device: Where to compute.
         group: The processes that train together; by default this one alone.
-        evaluate: Scores a network, every `TrainConfig.evaluate_every` steps.
+        evaluate: Scores a network, every `TrainConfig.evaluate_every` steps and at the end.
         stop_at: Time (`time.time`) at which to write a snapshot and stop.
 
     Returns:
@@ -89,28 +99,43 @@ def train(
     state = new_run(config, device)
     resumed = load_snapshot(state, config, out)
     log = RunLog(out, config, state.step if resumed else 0) if group.rank == 0 else None
-    bar = tqdm(total=config.steps, initial=state.step, desc="train", unit="step", disable=group.rank > 0)
-    samples = _samples(config, group, state.step)
-    while state.step < config.steps and time.time() < stop_at:
-        values = _step(state, config, group, device, samples)
-        bar.update()
-        bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
-        if log:
-            log.note(state.step, values)
-        if group.rank:
-            continue
-        if state.step % config.snapshot_every == 0 or state.step == config.steps:
-            save_snapshot(state, config, out)
-        if evaluate and log and config.evaluate_every and state.step % config.evaluate_every == 0:
-            log.write(state.step, {f"eval/{k}": v for k, v in evaluate(averaged(state), state.step).items()})
-    bar.close()
+    with tqdm(
+        total=config.steps, initial=state.step, desc="train", unit="step", disable=group.rank > 0
+    ) as bar:
+        samples = _samples(config, group, state.step)
+        # All processes stop at the same step, or the last ones would wait for the others for ever.
+        while state.step < config.steps and not group.any(time.time() >= stop_at, device):
+            begun = time.time()
+            values = _step(state, config, group, device, samples)
+            bar.update()
+            bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
+            if log is None:
+                continue
+            log.note(state.step, values | {"seconds": time.time() - begun})
+            if _is_due(state.step, config.snapshot_every, config):
+                save_snapshot(state, config, out)
+            if evaluate and _is_due(state.step, config.evaluate_every, config):
+                scores = evaluate(averaged(state))
+                log.write(state.step, {f"eval/{name}": value for name, value in scores.items()})
+                found = ", ".join(f"{name} {100 * value:.1f}" for name, value in scores.items())
+                bar.write(f"step {state.step}: {found}", file=sys.stderr)
     network = averaged(state)
-    if group.rank == 0:
-        save_snapshot(state, config, out)
-        checkpoints.save(network, config.model, out / WEIGHTS)
     if log:
+        save_snapshot(state, config, out)
+        _save_weights(network, out / WEIGHTS)
         log.close()
     return network
+
+
+def _save_weights(network: CoTracker3, path: Path) -> None:
+    try:
+        checkpoints.save(network, network.config, path)
+    except (OSError, SafetensorError) as error:
+        raise OSError(f"{path} could not be written: {error}; the snapshot was: run again") from error
+
+
+def _is_due(step: int, every: int, config: TrainConfig) -> bool:
+    return every > 0 and (step % every == 0 or step == config.steps)
 
 
 def new_run(config: TrainConfig, device: torch.device) -> RunState:
@@ -223,8 +248,7 @@ class RunLog:
         self._path.write_text("".join(line + "\n" for line in kept))
         self._sums: dict[str, float] = {}
         self._count = 0
-        self._began = time.time()
-        self._board = _tensorboard(out)
+        self._board = _tensorboard(out, step)
 
     def note(self, step: int, values: dict[str, float]) -> None:
         """Take a step's values; their means are written every so many steps."""
@@ -232,10 +256,8 @@ class RunLog:
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
         if self._count == _LOG_EVERY:
-            means = {name: value / self._count for name, value in self._sums.items()}
-            means["seconds"] = (time.time() - self._began) / self._count
-            self.write(step, means)
-            self._sums, self._count, self._began = {}, 0, time.time()
+            self.write(step, {name: value / self._count for name, value in self._sums.items()})
+            self._sums, self._count = {}, 0
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Write values of a step."""
@@ -259,9 +281,9 @@ def _step_of(line: str) -> float:
         return math.inf  # cut off by a kill
 
 
-def _tensorboard(out: Path) -> Any:
+def _tensorboard(out: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(out / "tensorboard"))
+    return SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
