@@ -1,15 +1,14 @@
 """The tracker for causal networks: each image is answered at once, and nothing is computed twice.
 
-A point starts in each image where Lucas-Kanade says it went, at the image's full resolution; those that it
-loses start where their neighbours' motion takes them. The network compares what it sees there with the query,
-puts the point right and says whether it is the point at all; if so, its query's patch is fitted once more.
+A point starts in each image where Lucas-Kanade says it went, at up to VGA resolution; those that it loses
+start where their neighbours' motion takes them. The network compares what it sees there with the query, puts
+the point right and says whether it is the point at all. Last, the patch around the query is fitted.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,13 +20,14 @@ from cotracker_ros.tracking.config import KltConfig, TrackerConfig, refinement_p
 from cotracker_ros.tracking.lucas_kanade import NOT_HOME, carry_on, follow
 from cotracker_ros.tracking.network_tracker import NetworkTracker
 from cotracker_ros.tracking.polish import SIDE, cut_patches, polish
+from cotracker_ros.tracking.scaling import grey_factor, grey_image
 from cotracker_ros.tracking.table import Estimate
 from cotracker_ros.tracking.types import Tracks
 
 STARTS = KltConfig(window=21, levels=4, max_error=1.5)
 """How Lucas-Kanade carries points to the next image; its error is in px of the network's input."""
 BELIEVED = 2.0
-"""Logits of a point that was asked for in an image that has been answered already."""
+"""Logits, at least, of a point whose patch is found again, or that was asked for in an answered image."""
 
 
 class CausalTracker(NetworkTracker):
@@ -53,7 +53,7 @@ class CausalTracker(NetworkTracker):
         before = self.state.grey
         self._take(image, stamp)
         state = self.state
-        grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+        grey = grey_image(image)
         state.grey = torch.from_numpy(grey)
         state.answered, state.stamps = state.frames, {state.frames - 1: stamp}
         rows = np.flatnonzero(self.table.query_frame < state.frames)
@@ -101,7 +101,7 @@ class CausalTracker(NetworkTracker):
         xy = torch.from_numpy(self.table.query_xy[rows]).to(device, self.model.position_dtype) / self._scale()
         self._sample_support(rows, xy)
         assert state.estimates is not None and state.templates is not None and state.grey is not None
-        templates, _ = cut_patches(state.grey.numpy(), self.table.query_xy[rows])
+        templates, _ = cut_patches(state.grey.numpy(), self._in_grey(self.table.query_xy[rows]))
         state.templates[torch.from_numpy(rows)] = torch.from_numpy(templates)
         index = torch.from_numpy(rows).to(device)
         state.estimates.xy[index, 0] = xy
@@ -124,14 +124,25 @@ class CausalTracker(NetworkTracker):
         self._begin(fresh, 0.0)
         assert state.estimates is not None
         index = torch.from_numpy(rows).to(model.device)
+        new = torch.from_numpy(np.isin(rows, fresh)).to(model.device)
         last = Estimates(*(part[index] for part in state.estimates))
         estimates = last
         if before is not None:
-            estimates = self._start(last, torch.from_numpy(np.isin(rows, fresh)), before, grey)
-        estimates = self._refine_from(last, estimates, index)
-        estimates = self._polish(estimates, rows, rows[~np.isin(rows, fresh)], grey)
+            estimates = self._start(last, new, before, grey)
+        refined = self._refine_from(last, estimates, index)
+        # A query is where it was asked for.
+        estimates = refined._replace(xy=torch.where(new[:, None, None], last.xy, refined.xy))
+        estimates = self._polish(estimates, rows, grey)
         for whole, part in zip(state.estimates, estimates, strict=True):
             whole[index] = part
+
+    def _in_grey(self, xy: NDArray) -> NDArray[np.float64]:
+        """Positions (N, 2) of the image, px, in the image for Lucas-Kanade."""
+        return (xy + 0.5) / grey_factor(self.state.image_size) - 0.5
+
+    def _in_image(self, xy: NDArray) -> NDArray[np.float64]:
+        """The inverse of `_in_grey`."""
+        return (xy + 0.5) * grey_factor(self.state.image_size) - 0.5
 
     def _refine_from(self, last: Estimates, start: Estimates, index: Tensor) -> Estimates:
         """Refine estimates (N, 1) of the newest frame, and remember what the network made of it."""
@@ -148,39 +159,37 @@ class CausalTracker(NetworkTracker):
         return start
 
     def _start(
-        self, last: Estimates, fresh: Tensor, before: NDArray[np.uint8], grey: NDArray[np.uint8]
+        self, last: Estimates, new: Tensor, before: NDArray[np.uint8], grey: NDArray[np.uint8]
     ) -> Estimates:
-        """Carry the last estimates on to the newest image; fresh rows are in it already."""
+        """Carry the last estimates on to the newest image; new rows are in it already."""
         scale = self._scale()
-        xy = (last.xy[:, 0] * scale).float().cpu().numpy()
-        image_px = float(self._image_per_input().mean())
-        followed = follow(before, grey, xy, replace(STARTS, max_error=STARTS.max_error * image_px))
-        moved = torch.from_numpy(carry_on(xy, followed)).to(last.xy) / scale
+        xy = self._in_grey((last.xy[:, 0] * scale).cpu().numpy()).astype(np.float32)
+        grey_px = float(self._image_per_input().mean()) / grey_factor(self.state.image_size)
+        followed = follow(before, grey, xy, replace(STARTS, max_error=STARTS.max_error * grey_px))
+        moved = torch.from_numpy(self._in_image(carry_on(xy, followed))).to(last.xy) / scale
         doubt = NOT_HOME * torch.from_numpy(~followed.home).to(last.confidence)
-        fresh = fresh.to(last.xy.device)[:, None]
         return last._replace(
-            xy=torch.where(fresh[..., None], last.xy, moved[:, None]),
-            confidence=torch.where(fresh, last.confidence, last.confidence - doubt[:, None]),
+            xy=torch.where(new[:, None, None], last.xy, moved[:, None]),
+            confidence=torch.where(new[:, None], last.confidence, last.confidence - doubt[:, None]),
         )
 
-    def _polish(
-        self, estimates: Estimates, rows: NDArray[np.int64], moved: NDArray[np.int64], grey: NDArray[np.uint8]
-    ) -> Estimates:
-        """Fit the patches of visible points; those that are in their query's image are exact."""
-        sure = estimates.visibility.sigmoid() * estimates.confidence.sigmoid() > self.config.visible_threshold
-        chosen = np.flatnonzero(sure[:, 0].cpu().numpy() & np.isin(rows, moved))
-        templates = self.state.templates
-        assert templates is not None
-        index = torch.from_numpy(chosen).to(self.model.device)
+    def _polish(self, estimates: Estimates, rows: NDArray[np.int64], grey: NDArray[np.uint8]) -> Estimates:
+        """Fit the query's patch, and believe in points where it is found."""
+        assert self.state.templates is not None
+        templates = self.state.templates[torch.from_numpy(rows)].numpy()
+        query = self._in_grey(self.table.query_xy[rows])
         scale = self._scale()
-        xy = (estimates.xy[index, 0] * scale).float().cpu().numpy()
-        chosen = rows[chosen]
-        query = self.table.query_xy[chosen]
-        found = polish(
-            templates[torch.from_numpy(chosen)].numpy(), query - np.floor(query) + SIDE // 2, grey, xy
+        xy = self._in_grey((estimates.xy[:, 0] * scale).cpu().numpy()).astype(np.float32)
+        found, alike = polish(templates, query - np.floor(query) + SIDE // 2, grey, xy)
+        least = torch.where(torch.from_numpy(alike), BELIEVED, -torch.inf).to(estimates.visibility)[:, None]
+        # What was not moved keeps all its digits.
+        moved = torch.from_numpy((found != xy).any(1)).to(self.model.device)[:, None, None]
+        fitted = torch.from_numpy(self._in_image(found)).to(estimates.xy) / scale
+        return Estimates(
+            torch.where(moved, fitted[:, None], estimates.xy),
+            estimates.visibility.maximum(least),
+            estimates.confidence.maximum(least),
         )
-        estimates.xy[index, 0] = torch.from_numpy(found).to(estimates.xy) / scale
-        return estimates
 
     def _past(self, index: Tensor) -> tuple[list[Tensor], Tensor]:
         """Keys and values of some rows and the virtual tracks, and which of them there are."""

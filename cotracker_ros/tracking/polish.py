@@ -1,4 +1,4 @@
-"""Sub-pixel refinement: a point is put where its query's patch fits best, at the image's full resolution.
+"""Sub-pixel refinement: a point is put where its query's patch fits best.
 
 Lucas-Kanade from image to image drifts, and a network on a coarse grid of features is not exact. The patch
 around the query is compared with the patch around the present estimate, for all points in one call: the
@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 48
-"""Side of the patches that are kept, px of the image."""
+"""Side of the patches that are kept, px."""
 _WINDOW = 15
 _LEVELS = 1
 _MOST = 3.0  # px that a point may be moved; more would be another thing
 _HOME = 0.5  # px by which going back may miss the query
+_ALIKE = 0.8  # normalised correlation from which two windows show the same
+_CONTRAST = 4.0  # standard deviation of a window below which it shows nothing, grey levels
 
 
 def cut_patches(
@@ -44,7 +46,7 @@ def polish(
     template_xy: NDArray[np.floating],
     grey: NDArray[np.uint8],
     xy: NDArray[np.float32],
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Move points to where their query's patch fits best.
 
     Args:
@@ -54,10 +56,11 @@ def polish(
         xy: (N, 2) estimates in it, px.
 
     Returns:
-        (N, 2) float32 positions; where the patch does not fit, the estimates as they were.
+        (N, 2) float32 positions, where the patch cannot be fitted those that were given; and (N,) bool,
+        whether what is there looks like the query.
     """
     if not len(xy):
-        return xy
+        return xy, np.zeros(0, bool)
     patches, patch_xy = cut_patches(grey, xy)
     columns = int(np.ceil(np.sqrt(len(xy))))
     index = np.arange(len(xy))
@@ -67,13 +70,10 @@ def polish(
     found, ok = _fit(first, second, query, guess)
     back, ok_back = _fit(second, first, found, query)
     moved = found - guess
-    fits = (
-        ok
-        & ok_back
-        & (np.linalg.norm(back - query, axis=1) < _HOME)
-        & (np.linalg.norm(moved, axis=1) < _MOST)
-    )
-    return (xy + np.where(fits[:, None], moved, 0)).astype(np.float32)
+    home = np.linalg.norm(back - query, axis=1) < _HOME
+    fits = ok & ok_back & home & (np.linalg.norm(moved, axis=1) < _MOST)
+    alike = fits & _alike(_windows(first, query), _windows(second, found))
+    return (xy + np.where(fits[:, None], moved, 0)).astype(np.float32), alike
 
 
 def _picture(patches: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
@@ -97,3 +97,19 @@ def _fit(
         flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
     )
     return np.asarray(moved, np.float32)[:, 0], np.asarray(found)[:, 0] > 0
+
+
+def _windows(picture: NDArray[np.uint8], xy: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sample the window around each point, (N, window^2)."""
+    reach = np.arange(_WINDOW, dtype=np.float32) - _WINDOW // 2
+    x = np.tile(xy[:, :1] + reach, (1, _WINDOW))
+    y = np.repeat(xy[:, 1:] + reach, _WINDOW, axis=1)
+    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR), np.float32)
+
+
+def _alike(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(N,) bool: whether two windows each show something, and the same."""
+    first, second = (part - part.mean(1, keepdims=True) for part in (first, second))
+    contrast = np.minimum(first.std(1), second.std(1))
+    correlation = (first * second).mean(1) / np.maximum(first.std(1) * second.std(1), 1e-6)
+    return (contrast > _CONTRAST) & (correlation > _ALIKE)

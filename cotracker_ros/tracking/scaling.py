@@ -15,6 +15,8 @@ from torch import Tensor
 from cotracker_ros.model import CoTracker3, CoTracker3Config
 from cotracker_ros.tracking.config import TrackerConfig
 
+# Larger images are reduced before points are matched in them pixel by pixel, px of the longer side.
+_LONGEST = 640
 _SMOOTHED_FROM = 1.3
 # Standard deviation of the smoothing, px of the network's input.
 _SMOOTHING = 0.4
@@ -66,3 +68,22 @@ def input_frame(image: NDArray[np.uint8], size: tuple[int, int], model: CoTracke
     if frame.shape[-2:] == size:
         return frame
     return F.interpolate(frame, size, mode="bilinear", align_corners=True)
+
+
+def grey_factor(image_size: tuple[int, int] | None) -> float:
+    """Pixels of an image of a width and height per pixel of its `grey_image`."""
+    return max(1.0, max(image_size or (0, 0)) / _LONGEST)
+
+
+def grey_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image (H, W, 3) RGB as grey (h, w) for Lucas-Kanade, reduced if it is large.
+
+    What its windows hold then depends little on the camera. Areas are averaged: position x of the image is
+    (x + 0.5) / `grey_factor` - 0.5.
+    """
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    factor = grey_factor((image.shape[1], image.shape[0]))
+    if factor == 1:
+        return grey
+    size = (round(image.shape[1] / factor), round(image.shape[0] / factor))
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)

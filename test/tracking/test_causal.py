@@ -127,11 +127,16 @@ def test_polish_finds_the_sub_pixel_shift_and_leaves_what_does_not_fit() -> None
     assert templates.shape == (20, SIDE, SIDE)
     truth = query + np.float32([2.3, -1.6])
     guess = (truth + generator.uniform(-1, 1, query.shape)).astype(np.float32)
-    assert np.abs(polish(templates, inside, moved, guess) - truth).max() < 0.1
+    found, alike = polish(templates, inside, moved, guess)
+    assert np.abs(found - truth).max() < 0.1
+    assert alike.all()
     other = generator.integers(0, 255, moved.shape).astype(np.uint8)
-    assert np.abs(polish(templates, inside, other, guess) - guess).max() < 3.1
-    blank = np.full_like(moved, 128)
-    assert np.array_equal(polish(templates, inside, blank, guess), guess)
+    found, alike = polish(templates, inside, other, guess)
+    assert np.abs(found - guess).max() < 3.1
+    assert not alike.any()
+    found, alike = polish(templates, inside, np.full_like(moved, 128), guess)
+    assert np.array_equal(found, guess)
+    assert not alike.any()
 
 
 def test_patches_at_the_edge_repeat_it() -> None:
