@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from drifting import drifting_clip
+from safetensors import SafetensorError
 
 from cotracker_ros.model import CoTracker3, CoTracker3Config
 from cotracker_ros.training import samples, snapshots, trainer
@@ -92,6 +93,17 @@ def test_a_full_disk_keeps_the_last_snapshot(tmp_path: Path, monkeypatch: pytest
     state = trainer.new_run(CONFIG, CPU)
     assert snapshots.load_snapshot(state, CONFIG, tmp_path)
     assert state.step == 2
+
+
+def test_a_full_disk_at_the_very_end_leaves_the_snapshot(tmp_path: Path, monkeypatch) -> None:
+    def full(*arguments):
+        raise SafetensorError("No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"weights.*No space left.*run again"):
+        patch.setattr(trainer.checkpoints, "save", full)
+        train(CONFIG, tmp_path, device=CPU)
+    again, whole = (train(CONFIG, folder, device=CPU) for folder in (tmp_path, tmp_path / "whole"))
+    assert torch.equal(weights(again), weights(whole))
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
