@@ -15,16 +15,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import psutil
 import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
+from cotracker_ros.evaluation.default_speed import moving_picture, spread_queries
 from cotracker_ros.evaluation.published_protocol import PublishedProtocol, published_layers
 from cotracker_ros.model import CoTracker3, CoTracker3Config
-from cotracker_ros.tracking import KltTracker, StreamTracker, TrackerConfig, grid_points
+from cotracker_ros.tracking import KltTracker, StreamTracker, TrackerConfig
 from cotracker_ros.tracking.base import PointTracker
 from cotracker_ros.tracking.network import load_model, pick_device
 
@@ -105,27 +104,15 @@ def run(args: argparse.Namespace) -> int:
         add(_stream("klt", TrackerConfig(), None, tracks, size, window + 100))
     growth = _growth(args.images)
     node = _node_overhead(max(args.tracks))
+    shipped = {precision: _default_speed(precision) for precision in ("auto", "fp32")}
     bar.close()
-    text = _table(rows, growth, node, device)
+    text = _table(rows, growth, node, shipped, device)
     print(text)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "bench.md").write_text(text + "\n")
-    numbers = {"rows": [asdict(row) for row in rows], "growth": growth, "node": node}
+    numbers = {"rows": [asdict(row) for row in rows], "growth": growth, "node": node, "default": shipped}
     (args.out / "bench.json").write_text(json.dumps(numbers, indent=1) + "\n")
     return 0
-
-
-def _clip(size: tuple[int, int], length: int = 8) -> NDArray[np.uint8]:
-    """A textured picture that drifts, (T, H, W, 3) uint8."""
-    rng = np.random.default_rng(0)
-    noise = cv2.GaussianBlur(rng.standard_normal((size[1] + 64, size[0] + 64, 3)), (0, 0), 2)
-    image = np.clip(128 + 60 * noise / noise.std(), 0, 255).astype(np.uint8)
-    return np.stack([image[t : t + size[1], 2 * t : 2 * t + size[0]] for t in range(length)])
-
-
-def _queries(size: tuple[int, int], tracks: int) -> NDArray[np.float32]:
-    points = grid_points(size, count=tracks + tracks // 2 + 16)
-    return points[np.linspace(0, len(points) - 1, tracks).astype(int)]
 
 
 def _stream(
@@ -138,8 +125,8 @@ def _stream(
 ) -> Measurement:
     """Time a tracker (KLT without a network) over images, after a window's worth to warm up."""
     tracker: PointTracker = StreamTracker(model, config) if model else KltTracker(config)
-    frames = _clip(size)
-    tracker.add_points(_queries(size, tracks))
+    frames = moving_picture(size)
+    tracker.add_points(spread_queries(size, tracks))
     order = [*range(len(frames)), *range(len(frames) - 2, 0, -1)]  # to and fro, so that nothing jumps
     warm = model.config.window if model else 16
     answering: list[float] = []
@@ -160,8 +147,8 @@ def _stream(
 
 def _published(model: CoTracker3, tracks: int, size: tuple[int, int], steps: int) -> Measurement:
     """Time the published protocol's way of doing the same."""
-    frames = torch.from_numpy(_clip(size)).permute(0, 3, 1, 2).float()
-    queries = torch.from_numpy(_queries(size, tracks))
+    frames = torch.from_numpy(moving_picture(size)).permute(0, 3, 1, 2).float()
+    queries = torch.from_numpy(spread_queries(size, tracks))
     protocol = PublishedProtocol(model, torch.nn.functional.pad(queries, (1, 0)))
     half = model.config.window // 2
     window = frames[[*range(half), *range(half - 1, -1, -1)]]
@@ -211,8 +198,8 @@ def _growth(images: int) -> dict[str, float]:
     torch.manual_seed(0)
     config = TrackerConfig(update_every=1, iterations=1, revise=0, input_width=0, input_height=0)
     tracker = StreamTracker(CoTracker3(TINY).eval(), config)
-    frames = _clip((64, 64))
-    tracker.add_points(_queries((64, 64), 16))
+    frames = moving_picture((64, 64))
+    tracker.add_points(spread_queries((64, 64), 16))
     sizes = {}
     for index in tqdm(range(images + 1), desc="memory", unit="image"):
         tracker.track(frames[index % len(frames)], stamp=index)
@@ -229,10 +216,20 @@ def _node_overhead(tracks: int) -> dict[str, float]:
     if importlib.util.find_spec("rclpy") is None or importlib.util.find_spec("cotracker_ros.msg") is None:
         return {}
     command = [sys.executable, "-m", "cotracker_ros.nodes.overhead", str(tracks)]
+    return {"tracks": tracks} | _run(command)
+
+
+def _default_speed(precision: str) -> dict[str, float]:
+    """Speed and memory of the shipped network, in a process of its own."""
+    return _run([sys.executable, "-m", "cotracker_ros.evaluation.default_speed", "default", precision])
+
+
+def _run(command: list[str]) -> dict[str, float]:
+    """Run a measurement that prints JSON."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if done.returncode:
-        raise RuntimeError(f"the node's overhead could not be measured: {done.stderr.strip()[-300:]}")
-    return {"tracks": tracks} | json.loads(done.stdout.strip().splitlines()[-1])
+        raise RuntimeError(f"{command[2]} could not measure: {done.stderr.strip()[-300:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def _percentiles(seconds: list[float]) -> tuple[float, float]:
@@ -245,7 +242,11 @@ def _resident() -> float:
 
 
 def _table(
-    rows: list[Measurement], growth: dict[str, float], node: dict[str, float], device: torch.device
+    rows: list[Measurement],
+    growth: dict[str, float],
+    node: dict[str, float],
+    shipped: dict[str, dict[str, float]],
+    device: torch.device,
 ) -> str:
     base = rows[0].frames_per_second
     lines = [
@@ -262,6 +263,11 @@ def _table(
             f"| {row.p50:.1f} | {row.p95:.1f} | {shares} | {row.memory:.0f} |"
         )
     lines += ["", "Memory, MB: " + ", ".join(f"{name} images {size:.0f}" for name, size in growth.items())]
+    lines += [""] + [
+        f"Shipped network, 256x256, 100 tracks, precision {precision}: {row['images/s']:.1f} images/s, "
+        f"p50 {row['p50 ms']:.1f} ms, p95 {row['p95 ms']:.1f} ms, memory in all {row['memory MB']:.0f} MB"
+        for precision, row in shipped.items()
+    ]
     if node:
         lines += [
             "",

@@ -37,8 +37,8 @@ def find_weights(name: str) -> Path:
         if DEFAULT_FILE.is_file():
             return DEFAULT_FILE
         raise WeightsError(
-            "this version ships no default weights; use backend 'klt', or name a checkpoint "
-            "(a path, or a published one such as 'scaled_online')"
+            f"the default weights are missing at {DEFAULT_FILE}; install the package again, or use "
+            "backend 'klt'"
         )
     if name in PUBLISHED:
         path = Path(torch.hub.get_dir()) / "checkpoints" / f"{name}.pth"

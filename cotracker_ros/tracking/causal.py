@@ -2,7 +2,8 @@
 
 A point starts in each image where Lucas-Kanade says it went, at up to VGA resolution; those that it loses
 start where their neighbours' motion takes them. The network compares what it sees there with the query, puts
-the point right and says whether it is the point at all. Last, the patch around the query is fitted.
+the point right and says whether it is the point at all. Last, the patch around the query is fitted; where the
+network doubts, also at the place whose features are most like the query's.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from cotracker_ros.model.cotracker3 import add_update
 from cotracker_ros.tracking.config import KltConfig, TrackerConfig, refinement_passes
 from cotracker_ros.tracking.lucas_kanade import NOT_HOME, carry_on, follow
 from cotracker_ros.tracking.network_tracker import NetworkTracker
-from cotracker_ros.tracking.polish import SIDE, cut_patches, polish
+from cotracker_ros.tracking.polish import ANYWHERE, CLOSE, SIDE, Fit, cut_patches, polish
 from cotracker_ros.tracking.scaling import grey_factor, grey_image
+from cotracker_ros.tracking.searching import most_alike
 from cotracker_ros.tracking.table import Estimate
 from cotracker_ros.tracking.types import Tracks
 
@@ -28,6 +30,9 @@ STARTS = KltConfig(window=21, levels=4, max_error=1.5)
 """How Lucas-Kanade carries points to the next image; its error is in px of the network's input."""
 BELIEVED = 2.0
 """Logits, at least, of a point whose patch is found again, or that was asked for in an answered image."""
+
+LOW = 0.5
+"""Visibility times confidence below which a point is looked for elsewhere."""
 
 
 class CausalTracker(NetworkTracker):
@@ -166,7 +171,8 @@ class CausalTracker(NetworkTracker):
         xy = self._in_grey((last.xy[:, 0] * scale).cpu().numpy()).astype(np.float32)
         grey_px = float(self._image_per_input().mean()) / grey_factor(self.state.image_size)
         followed = follow(before, grey, xy, replace(STARTS, max_error=STARTS.max_error * grey_px))
-        moved = torch.from_numpy(self._in_image(carry_on(xy, followed))).to(last.xy) / scale
+        belief = (last.visibility.sigmoid() * last.confidence.sigmoid())[:, 0].cpu().numpy()
+        moved = torch.from_numpy(self._in_image(carry_on(xy, followed, belief))).to(last.xy) / scale
         doubt = NOT_HOME * torch.from_numpy(~followed.home).to(last.confidence)
         return last._replace(
             xy=torch.where(new[:, None, None], last.xy, moved[:, None]),
@@ -175,18 +181,46 @@ class CausalTracker(NetworkTracker):
 
     def _polish(self, estimates: Estimates, rows: NDArray[np.int64], grey: NDArray[np.uint8]) -> Estimates:
         """Fit the query's patch, and believe in points where it is found."""
+        estimates = self._fit(estimates, rows, grey, estimates.xy, CLOSE)
+        belief = estimates.visibility.sigmoid() * estimates.confidence.sigmoid()
+        low = np.flatnonzero((belief < LOW).cpu().numpy())
+        if not len(low):
+            return estimates
+        index = torch.from_numpy(low).to(self.model.device)
+        part = Estimates(*(whole[index] for whole in estimates))
+        support = self.state.support[0][torch.from_numpy(rows[low]).to(self.model.device)]
+        places = most_alike(self.state.pyramid[0][0], support, part.xy[:, 0])
+        found = self._fit(part, rows[low], grey, places[:, None], ANYWHERE)
+        # Only where it looks like the query: belief has risen there.
+        alike = (found.visibility.sigmoid() * found.confidence.sigmoid() >= LOW)[..., None]
+        xy = torch.where(alike, found.xy, part.xy)
+        return Estimates(
+            estimates.xy.index_copy(0, index, xy),
+            estimates.visibility.index_copy(0, index, found.visibility),
+            estimates.confidence.index_copy(0, index, found.confidence),
+        )
+
+    def _fit(
+        self,
+        estimates: Estimates,
+        rows: NDArray[np.int64],
+        grey: NDArray[np.uint8],
+        places: Tensor,
+        fit: Fit,
+    ) -> Estimates:
+        """Fit the query's patch at some places (N, 1, 2), and believe in points where it is found."""
         assert self.state.templates is not None
         templates = self.state.templates[torch.from_numpy(rows)].numpy()
         query = self._in_grey(self.table.query_xy[rows])
         scale = self._scale()
-        xy = self._in_grey((estimates.xy[:, 0] * scale).cpu().numpy()).astype(np.float32)
-        found, alike = polish(templates, query - np.floor(query) + SIDE // 2, grey, xy)
+        xy = self._in_grey((places[:, 0] * scale).cpu().numpy()).astype(np.float32)
+        found, alike = polish(templates, query - np.floor(query) + SIDE // 2, grey, xy, fit)
         least = torch.where(torch.from_numpy(alike), BELIEVED, -torch.inf).to(estimates.visibility)[:, None]
         # What was not moved keeps all its digits.
         moved = torch.from_numpy((found != xy).any(1)).to(self.model.device)[:, None, None]
         fitted = torch.from_numpy(self._in_image(found)).to(estimates.xy) / scale
         return Estimates(
-            torch.where(moved, fitted[:, None], estimates.xy),
+            torch.where(moved, fitted[:, None], places),
             estimates.visibility.maximum(least),
             estimates.confidence.maximum(least),
         )

@@ -14,6 +14,8 @@ from cotracker_ros.tracking.config import KltConfig
 NEIGHBOURS = 5
 # What a point that does not come home loses of its confidence's logit.
 NOT_HOME = 4.0
+# Visibility times confidence below which a point is hidden: what Lucas-Kanade follows there is what hides it.
+HIDDEN = 0.15
 
 
 class Followed(NamedTuple):
@@ -49,18 +51,22 @@ def follow(
     return Followed(forward, error, error < config.max_error)
 
 
-def carry_on(xy: NDArray[np.float32], followed: Followed) -> NDArray[np.float32]:
-    """Guess where points are in the next image: those that did not come home move as their neighbours did.
+def carry_on(
+    xy: NDArray[np.float32], followed: Followed, belief: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """Guess where points are in the next image: hidden ones and strays move as their neighbours did.
 
     Args:
         xy: (N, 2) positions in the first image, px.
         followed: What `follow` says of them.
+        belief: (N,) visibility times confidence in the first image.
 
     Returns:
-        (N, 2) float32 positions in the next image; where nobody came home, lost points stay.
+        (N, 2) float32 positions in the next image; where nobody can be relied on, points stay.
     """
-    guess = np.where(followed.home[:, None], followed.xy, xy).astype(np.float32)
-    lost, known = np.flatnonzero(~followed.home), np.flatnonzero(followed.home)
+    sure = followed.home & (belief > HIDDEN)
+    guess = np.where(sure[:, None], followed.xy, xy).astype(np.float32)
+    lost, known = np.flatnonzero(~sure), np.flatnonzero(sure)
     if len(lost) and len(known):
         squared = np.square(xy[lost, None] - xy[None, known]).sum(-1)
         count = min(NEIGHBOURS, len(known))

@@ -7,6 +7,8 @@ patches lie side by side in one picture.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +16,28 @@ from numpy.typing import NDArray
 SIDE = 48
 """Side of the patches that are kept, px."""
 _WINDOW = 15
-_LEVELS = 1
-_MOST = 3.0  # px that a point may be moved; more would be another thing
 _HOME = 0.5  # px by which going back may miss the query
-_ALIKE = 0.8  # normalised correlation from which two windows show the same
 _CONTRAST = 4.0  # standard deviation of a window below which it shows nothing, grey levels
+
+
+class Fit(NamedTuple):
+    """How a patch may be fitted.
+
+    Attributes:
+        most: Px that a point may be moved; more would be another thing.
+        levels: Halvings of the patch to get so far.
+        alike: Normalised correlation from which two windows show the same.
+    """
+
+    most: float
+    levels: int
+    alike: float
+
+
+CLOSE = Fit(most=3.0, levels=1, alike=0.8)
+"""For estimates."""
+ANYWHERE = Fit(most=8.0, levels=2, alike=0.9)
+"""For places where a lost point might be."""
 
 
 def cut_patches(
@@ -46,6 +65,7 @@ def polish(
     template_xy: NDArray[np.floating],
     grey: NDArray[np.uint8],
     xy: NDArray[np.float32],
+    fit: Fit = CLOSE,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Move points to where their query's patch fits best.
 
@@ -54,6 +74,7 @@ def polish(
         template_xy: (N, 2) positions of the queries in them.
         grey: (H, W) the present image.
         xy: (N, 2) estimates in it, px.
+        fit: How far to go, and what to accept.
 
     Returns:
         (N, 2) float32 positions, where the patch cannot be fitted those that were given; and (N,) bool,
@@ -67,12 +88,12 @@ def polish(
     tile = (SIDE * np.stack([index % columns, index // columns], 1)).astype(np.float32)
     first, second = _picture(templates, columns), _picture(patches, columns)
     query, guess = (template_xy + tile).astype(np.float32), patch_xy + tile
-    found, ok = _fit(first, second, query, guess)
-    back, ok_back = _fit(second, first, found, query)
+    found, ok = _match(first, second, query, guess, fit.levels)
+    back, ok_back = _match(second, first, found, query, fit.levels)
     moved = found - guess
     home = np.linalg.norm(back - query, axis=1) < _HOME
-    fits = ok & ok_back & home & (np.linalg.norm(moved, axis=1) < _MOST)
-    alike = fits & _alike(_windows(first, query), _windows(second, found))
+    fits = ok & ok_back & home & (np.linalg.norm(moved, axis=1) < fit.most)
+    alike = fits & (_likeness(_windows(first, query), _windows(second, found)) > fit.alike)
     return (xy + np.where(fits[:, None], moved, 0)).astype(np.float32), alike
 
 
@@ -84,8 +105,12 @@ def _picture(patches: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(tiled.reshape(rows * SIDE, columns * SIDE))
 
 
-def _fit(
-    first: NDArray[np.uint8], second: NDArray[np.uint8], xy: NDArray[np.float32], guess: NDArray[np.float32]
+def _match(
+    first: NDArray[np.uint8],
+    second: NDArray[np.uint8],
+    xy: NDArray[np.float32],
+    guess: NDArray[np.float32],
+    levels: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     moved, found, _ = cv2.calcOpticalFlowPyrLK(
         first,
@@ -93,7 +118,7 @@ def _fit(
         xy[:, None],
         guess[:, None].copy(),
         winSize=(_WINDOW, _WINDOW),
-        maxLevel=_LEVELS,
+        maxLevel=levels,
         flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
     )
     return np.asarray(moved, np.float32)[:, 0], np.asarray(found)[:, 0] > 0
@@ -107,9 +132,9 @@ def _windows(picture: NDArray[np.uint8], xy: NDArray[np.float32]) -> NDArray[np.
     return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR), np.float32)
 
 
-def _alike(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(N,) bool: whether two windows each show something, and the same."""
+def _likeness(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N,) normalised correlation of windows; 0 where one of them shows nothing."""
     first, second = (part - part.mean(1, keepdims=True) for part in (first, second))
-    contrast = np.minimum(first.std(1), second.std(1))
-    correlation = (first * second).mean(1) / np.maximum(first.std(1) * second.std(1), 1e-6)
-    return (contrast > _CONTRAST) & (correlation > _ALIKE)
+    spread = first.std(1), second.std(1)
+    correlation = (first * second).mean(1) / np.maximum(spread[0] * spread[1], 1e-6)
+    return np.where(np.minimum(*spread) > _CONTRAST, correlation, 0)

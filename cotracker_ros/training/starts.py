@@ -55,10 +55,11 @@ def lucas_kanade_starts(clip: LabelledClip, rng: np.random.Generator) -> Starts:
     answer = xy[0]
     for t in range(1, length):
         followed = follow(grey[t - 1], grey[t], answer, config)
-        xy[t] = carry_on(answer, followed)
-        visibility[t] = _belief(clip.visible[t - 1], rng)
         close = np.linalg.norm(answer - clip.xy[t - 1], axis=1) < CLOSE * scale
-        confidence[t] = _belief(close, rng) - NOT_HOME * ~followed.home
+        visibility[t], confidence[t] = _belief(clip.visible[t - 1], rng), _belief(close, rng)
+        belief = 1 / ((1 + np.exp(-visibility[t])) * (1 + np.exp(-confidence[t])))
+        xy[t] = carry_on(answer, followed, belief)
+        confidence[t] -= NOT_HOME * ~followed.home
         # A hidden point is put back less often, and less well.
         seen = clip.visible[t]
         again = rng.random(tracks) < np.where(seen, put_back, put_back / 3)

@@ -7,7 +7,13 @@ from cotracker_ros.tracking.labelled import LabelledClip
 
 
 def drifting_clip(
-    seed: int = 0, *, frames: int = 8, size: tuple[int, int] = (48, 32), tracks: int = 12
+    seed: int = 0,
+    *,
+    frames: int = 8,
+    size: tuple[int, int] = (48, 32),
+    tracks: int = 12,
+    bar_speed: int = 2,
+    bar_width: int = 4,
 ) -> LabelledClip:
     rng = np.random.default_rng(seed)
     width, height = size
@@ -19,7 +25,7 @@ def drifting_clip(
     for t in range(frames):
         dx, dy = 32 - t * speed
         image = plane[dy : dy + height, dx : dx + width].copy()
-        bar = slice(2 * t, 2 * t + 4)
+        bar = slice(bar_speed * t, bar_speed * t + bar_width)
         image[:, bar] = (200, 30, 30)
         at = start + t * speed
         inside = ((at >= 0) & (at <= [width - 1, height - 1])).all(1)
