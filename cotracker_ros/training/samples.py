@@ -111,7 +111,10 @@ def load_samples(config: TrainConfig, indices: range) -> Iterator[Sample]:
     cv2.setNumThreads(threads)
     for sample in begun:
         if isinstance(sample, Exception):
-            raise sample
+            try:
+                raise sample
+            finally:
+                del sample  # or error and frame would hold each other, and the workers end late
         yield sample
 
 

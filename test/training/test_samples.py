@@ -1,5 +1,6 @@
 """Samples: queries where they should be, tracks that stay exact, the same sample for the same number."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,10 +134,9 @@ def test_what_is_wrong_in_a_worker_is_said_in_one_sentence(tmp_path: Path, worke
     write_kubric(tmp_path, "0000", clip())
     data = replace(ONLINE.data, source="kubric", path=str(tmp_path), workers=workers)
     (tmp_path / "0000" / "0000.npy").write_bytes(b"cut off")
-    with pytest.raises(DatasetError) as caught:
+    path = re.escape(str(tmp_path / "0000" / "0000.npy"))
+    with pytest.raises(DatasetError, match=rf"\A{path} [^\n]*\Z"):
         next(load_samples(replace(ONLINE, data=data), range(3)))
-    assert str(caught.value).startswith(str(tmp_path / "0000" / "0000.npy"))
-    assert "\n" not in str(caught.value)
     few = replace(ONLINE, data=replace(data, path=str(tmp_path / "few"), frames=8))
     write_kubric(tmp_path / "few", "0000", clip(tracks=5))
     with pytest.raises(TrainingError, match="20 clips in a row had fewer than 8 visible tracks"):
