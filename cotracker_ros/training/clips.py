@@ -39,9 +39,7 @@ def _synthetic(config: DataConfig) -> ClipSource:
 
     def make(rng: np.random.Generator) -> LabelledClip:
         width, height = _size(config, rng)
-        clip = ClipConfig(
-            config.frames, width, height, tracks=config.tracks, photographs=folders
-        )
+        clip = ClipConfig(config.frames, width, height, tracks=config.tracks, photographs=folders)
         return training_clip(int(rng.integers(2**62)), clip)
 
     return make
