@@ -30,7 +30,7 @@ from cotracker_ros.tracking.network import load_model, pick_device
 # A network small enough to see 10,000 images pass in a minute; only its memory is looked at.
 TINY = CoTracker3Config(
     stem_width=8, stage_widths=(8, 8, 8, 8), head_width=16, feature_width=16, corr_levels=2, corr_radius=1,
-    corr_hidden=16, corr_width=16, hidden=32, heads=2, depth=1, virtual_tracks=4,
+    support_radius=1, corr_hidden=16, corr_width=16, hidden=32, heads=2, depth=1, virtual_tracks=4,
 )  # fmt: skip
 PARTS = ("encode", "correlate", "update")
 
@@ -71,9 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder of the tables")
 
 
+@torch.no_grad()
 def run(args: argparse.Namespace) -> int:
     """Measure, print a Markdown table and write it, with the numbers as JSON."""
-    torch.set_grad_enabled(False)
     device = pick_device(args.device)
     model = load_model(args.weights, device=args.device) if args.weights else CoTracker3().eval().to(device)
     width, height = args.size

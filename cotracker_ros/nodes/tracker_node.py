@@ -40,7 +40,7 @@ GROUPS = (
             "extrapolate": (0.0, 1.0),
             "support_grid": (0, 64),
             "local_support": (0, 64),
-            "visible_threshold": (0.0, 1.0),
+            "visible_threshold": (-1.0, 1.0),
         },
     ),
     ParameterGroup(KltConfig, prefix="klt.", ranges={"window": (5, 101), "levels": (0, 8)}),

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cotracker_ros.tracking.config import TrackerConfig
+from cotracker_ros.tracking.config import TrackerConfig, visible_from
 from cotracker_ros.tracking.table import Estimate, TrackTable, check_queries
 from cotracker_ros.tracking.types import Tracks
 
@@ -174,13 +174,17 @@ class PointTracker(ABC):
             self.table.answer(
                 estimate,
                 image_size=size,
-                visible_threshold=self.config.visible_threshold,
+                visible_threshold=self._visible_from(),
                 lost_after=self.config.lost_after,
             )
             for estimate in estimates
         ]
         self._latest = next((answer for answer in reversed(answers) if not answer.revised), self._latest)
         return answers
+
+    def _visible_from(self) -> float:
+        """Visibility times confidence above which a point counts as visible."""
+        return visible_from(self.config, causal=False)
 
     def configure(self, **changes: float) -> None:
         """Replace settings that may change in mid-stream: visible_threshold, lost_after, max_tracks.

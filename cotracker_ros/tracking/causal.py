@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cotracker_ros.model import CoTracker3, Estimates
 from cotracker_ros.model.cotracker3 import add_update
-from cotracker_ros.tracking.config import KltConfig, TrackerConfig, refinement_passes
+from cotracker_ros.tracking.config import KltConfig, TrackerConfig, refinement_passes, visible_from
 from cotracker_ros.tracking.lucas_kanade import NOT_HOME, carry_on, follow
 from cotracker_ros.tracking.network_tracker import NetworkTracker
 from cotracker_ros.tracking.polish import ANYWHERE, CLOSE, SIDE, Fit, cut_patches, polish
@@ -74,6 +74,9 @@ class CausalTracker(NetworkTracker):
     def fork(self) -> CausalTracker:
         """See `PointTracker.fork`; the network is shared."""
         return CausalTracker(self.model, self.config)
+
+    def _visible_from(self) -> float:
+        return visible_from(self.config, causal=True)
 
     # Rows
 

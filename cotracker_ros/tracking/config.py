@@ -34,7 +34,8 @@ class TrackerConfig:
         support_grid: Network: side of a grid of support points planted in the first image; 0 means none.
         support_refresh: Network: frames after which the support grid is planted anew; 0 means never.
         local_support: Network: side of a grid of support points around each query; 0 means none.
-        visible_threshold: A point counts as visible when visibility times confidence is above this.
+        visible_threshold: A point counts as visible when visibility times confidence is above this; -1 means
+            what suits: 0.6 as published, 0.4 for causal networks.
         lost_after: Frames without being visible after which a track is flagged LOST.
         max_tracks: Most tracks at a time; asking for more is refused.
     """
@@ -48,7 +49,7 @@ class TrackerConfig:
     support_grid: int = 0
     support_refresh: int = 0
     local_support: int = 0
-    visible_threshold: float = 0.6
+    visible_threshold: float = -1.0
     lost_after: int = 30
     max_tracks: int = 10_000
 
@@ -74,14 +75,20 @@ class TrackerConfig:
             self.support_refresh >= 0, f"support_refresh is {self.support_refresh}; give 0 (never) or frames"
         )
         _check(
-            0 <= self.visible_threshold < 1,
-            f"visible_threshold is {self.visible_threshold}; give a probability from 0 to below 1",
+            self.visible_threshold == -1 or 0 <= self.visible_threshold < 1,
+            f"visible_threshold is {self.visible_threshold}; give -1 or a probability from 0 to below 1",
         )
 
 
 def refinement_passes(config: TrackerConfig, *, every_image: bool) -> int:
     """Return how often an update refines: `TrackerConfig.iterations`, or what suits the tracker."""
     return config.iterations or (1 if every_image else 6)
+
+
+def visible_from(config: TrackerConfig, *, causal: bool) -> float:
+    """Return `TrackerConfig.visible_threshold`, or what suits the tracker."""
+    suits = 0.4 if causal else 0.6
+    return suits if config.visible_threshold < 0 else config.visible_threshold
 
 
 @dataclass(frozen=True)

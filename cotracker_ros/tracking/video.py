@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cotracker_ros.model import CoTracker3, grid
 from cotracker_ros.tracking.base import PointTracker
-from cotracker_ros.tracking.config import TrackerConfig, refinement_passes
+from cotracker_ros.tracking.config import TrackerConfig, refinement_passes, visible_from
 from cotracker_ros.tracking.klt import KltTracker
 from cotracker_ros.tracking.network import load_model, network_tracker
 from cotracker_ros.tracking.network_tracker import NetworkTracker
@@ -122,7 +122,7 @@ def _offline(
     passes = refinement_passes(config, every_image=False)
     prediction = model(video[None], queries[None].to(model.device), passes)
     xy, visibility, confidence = (part[0, :, : len(points)].cpu() for part in prediction)
-    seen = visibility * confidence > config.visible_threshold
+    seen = visibility * confidence > visible_from(config, causal=False)
     xy = xy * scale
     inside = ((xy >= 0) & (xy <= torch.tensor(image_size) - 1)).all(-1)
     return TrackResult(xy.numpy(), visibility.numpy(), confidence.numpy(), (seen & inside).numpy())

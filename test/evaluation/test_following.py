@@ -201,7 +201,7 @@ class TestNames:
         path = tmp_path / "a:b.safetensors"  # a colon in a path is no setting
         save(small_network(), SMALL, path)
         slow, live = make_candidates(
-            [f"{path}:update_every=4", f"{path}:update_every=1,iterations=1,precision=fp32"], device="cpu"
+            [f"{path}:update_every=4", f"{path}:update_every=1,iterations=1,precision=auto"], device="cpu"
         )
         assert slow._tracker.model is live._tracker.model
         assert (slow.weights, slow._tracker.config.update_every) == (str(path), 4)

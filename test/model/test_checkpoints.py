@@ -13,7 +13,8 @@ def weights():
 
 SMALL = CoTracker3Config(
     window=8, stride=8, stem_width=8, stage_widths=(8, 8, 12, 16), head_width=16, feature_width=16,
-    corr_levels=3, corr_radius=1, corr_hidden=16, corr_width=16, hidden=32, heads=2, depth=2,
+    corr_levels=3, corr_radius=1, support_radius=1, corr_hidden=16, corr_width=16, hidden=32, heads=2,
+    depth=2,
     virtual_tracks=4,
 )  # fmt: skip
 

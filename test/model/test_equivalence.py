@@ -132,7 +132,8 @@ def test_state_dict_is_the_published_one(online):
 def test_training_reaches_the_encoder_through_every_iteration():
     config = CoTracker3Config(
         window=8, stem_width=8, stage_widths=(8, 8, 8, 8), head_width=16, feature_width=16, corr_levels=2,
-        corr_radius=1, corr_hidden=16, corr_width=16, hidden=32, heads=2, depth=1, virtual_tracks=4,
+        corr_radius=1, support_radius=1, corr_hidden=16, corr_width=16, hidden=32, heads=2, depth=1,
+        virtual_tracks=4,
     )  # fmt: skip
     model = CoTracker3(config)
     video = torch.rand(1, 12, 3, 32, 48) * 255

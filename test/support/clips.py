@@ -10,7 +10,8 @@ from cotracker_ros.model import CoTracker3, CoTracker3Config
 
 SMALL = CoTracker3Config(
     window=8, stem_width=8, stage_widths=(8, 8, 8, 8), head_width=16, feature_width=16, corr_levels=2,
-    corr_radius=1, corr_hidden=16, corr_width=16, hidden=32, heads=2, depth=1, virtual_tracks=4,
+    corr_radius=1, support_radius=1, corr_hidden=16, corr_width=16, hidden=32, heads=2, depth=1,
+    virtual_tracks=4,
 )  # fmt: skip
 
 
