@@ -26,7 +26,7 @@ from cotracker_ros.tracking.searching import most_alike
 from cotracker_ros.tracking.table import Estimate
 from cotracker_ros.tracking.types import Tracks
 
-STARTS = KltConfig(window=21, levels=4, max_error=1.5)
+STARTS = KltConfig(window=31, levels=4, max_error=1.5)
 """How Lucas-Kanade carries points to the next image; its error is in px of the network's input."""
 BELIEVED = 2.0
 """Logits, at least, of a point whose patch is found again, or that was asked for in an answered image."""

@@ -35,7 +35,7 @@ class TrackerConfig:
         support_refresh: Network: frames after which the support grid is planted anew; 0 means never.
         local_support: Network: side of a grid of support points around each query; 0 means none.
         visible_threshold: A point counts as visible when visibility times confidence is above this; -1 means
-            what suits: 0.6 as published, 0.4 for causal networks.
+            what suits: 0.6 as published, 0.3 for causal networks.
         lost_after: Frames without being visible after which a track is flagged LOST.
         max_tracks: Most tracks at a time; asking for more is refused.
     """
@@ -87,7 +87,7 @@ def refinement_passes(config: TrackerConfig, *, every_image: bool) -> int:
 
 def visible_from(config: TrackerConfig, *, causal: bool) -> float:
     """Return `TrackerConfig.visible_threshold`, or what suits the tracker."""
-    suits = 0.4 if causal else 0.6
+    suits = 0.3 if causal else 0.6
     return suits if config.visible_threshold < 0 else config.visible_threshold
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 SIDE = 48
 """Side of the patches that are kept, px."""
 _WINDOW = 15
-_HOME = 0.5  # px by which going back may miss the query
+_HOME = 1.0  # px by which going back may miss the query
 _CONTRAST = 4.0  # standard deviation of a window below which it shows nothing, grey levels
 
 
