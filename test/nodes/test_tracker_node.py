@@ -410,6 +410,18 @@ def test_cameras_share_one_network_and_every_image_is_answered(graph, texture, t
         assert first == [stamp(i) for i in range(8)]
 
 
+def test_the_shipped_network_answers_every_image(graph, texture):
+    tracker(graph, weights="default", device="cpu", query_points="100 80; 60 50")
+    tracks_in = graph.listen(TrackArray, "tracker/tracks")
+    camera = graph.publisher(Image, "image")
+    for i in range(4):
+        camera.publish(image(texture, i))
+        tracks_in.wait_for(answer(i))
+    messages = [tracks_from_message(m)[0] for m in tracks_in.messages]
+    assert [m.stamp for m in messages] == [stamp(i) for i in range(4)]
+    assert all(m.visible.all() and not m.revised for m in messages)
+
+
 def test_a_camera_whose_qos_does_not_fit_is_told(graph, texture):
     tracker(graph)
     diagnostics = graph.listen(DiagnosticArray, "/diagnostics")
