@@ -1,9 +1,11 @@
-"""Take the weights of training runs into the package: half precision, with the runs' logs and their curves.
+"""Take trained weights into the package: half precision, with the runs' logs and their curves.
 
-Usage: python scripts/release_weights.py RUN [RUN ...], the folders of `cotracker_ros train` in the order in
-which they went on from each other; the last one's averaged weights are taken.
+Usage: python scripts/release_weights.py --runs RUN [RUN ...] --weights FILE [FILE ...]
+RUNs are folders of `cotracker_ros train` in the order in which they went on from each other; FILEs are
+weights of one network, whose mean is taken (Wortsman et al., "Model soups", 2022).
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -11,10 +13,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch
-from safetensors import safe_open
 
 from cotracker_ros.model import CoTracker3, checkpoints
-from cotracker_ros.training.snapshots import SNAPSHOT
 from cotracker_ros.training.trainer import LOG
 
 matplotlib.use("Agg")
@@ -27,15 +27,16 @@ LOSSES = ("visible", "hidden", "visibility", "confidence", "features")
 SMOOTHED = 10  # lines of the log
 
 
-def main(runs: list[Path]) -> None:
+def main(runs: list[Path], files: list[Path]) -> None:
     """Write the weights, docs/training_log.jsonl and docs/training.png."""
-    with safe_open(runs[-1] / SNAPSHOT, framework="pt") as file:
-        names = [name for name in file.keys() if name.startswith("average.")]  # noqa: SIM118
-        tensors = {name.removeprefix("average."): file.get_tensor(name).half() for name in names}
-        metadata = file.metadata()
-    config = checkpoints.CoTracker3Config(**_model(json.loads(metadata["config"])["model"]))
+    config, total = checkpoints.read(files[0])
+    for file in files[1:]:
+        other, tensors = checkpoints.read(file)
+        if other != config:
+            sys.exit(f"{file} holds another network than {files[0]}")
+        total = {name: part + tensors[name] for name, part in total.items()}
     network = CoTracker3(config).half()
-    network.load_state_dict(tensors)
+    network.load_state_dict({name: (part / len(files)).half() for name, part in total.items()})
     checkpoints.save(network, config, WEIGHTS)
     WEIGHTS.chmod(0o644)
     lines, before = [], 0
@@ -45,13 +46,8 @@ def main(runs: list[Path]) -> None:
         before = lines[-1]["step"]
     (DOCS / "training_log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     _plot([line for line in lines if "loss" in line])
-    size = WEIGHTS.stat().st_size / 1e6
     parameters = sum(part.numel() for part in network.parameters())
-    print(f"step {metadata['step']} of {runs[-1]}: {parameters} parameters, {size:.1f} MB")
-
-
-def _model(values: dict) -> dict:
-    return values | {"stage_widths": tuple(values["stage_widths"])}
+    print(f"{WEIGHTS}: {parameters} parameters, {WEIGHTS.stat().st_size / 1e6:.1f} MB")
 
 
 def _plot(lines: list[dict]) -> None:
@@ -68,4 +64,8 @@ def _plot(lines: list[dict]) -> None:
 
 if __name__ == "__main__":
     torch.set_grad_enabled(False)
-    main([Path(name) for name in sys.argv[1:]])
+    parser = argparse.ArgumentParser(description="Take trained weights into the package.")
+    parser.add_argument("--runs", type=Path, nargs="+", required=True, metavar="RUN")
+    parser.add_argument("--weights", type=Path, nargs="+", required=True, metavar="FILE")
+    arguments = parser.parse_args()
+    main(arguments.runs, arguments.weights)

@@ -31,6 +31,8 @@ STARTS = KltConfig(window=31, levels=4, max_error=1.5)
 BELIEVED = 2.0
 """Logits, at least, of a point whose patch is found again, or that was asked for in an answered image."""
 
+TRUST = 0.25
+"""Share of the network's correction of a position that is taken: Lucas-Kanade and patches are more exact."""
 LOW = 0.5
 """Visibility times confidence below which a point is looked for elsewhere."""
 
@@ -139,7 +141,8 @@ class CausalTracker(NetworkTracker):
             estimates = self._start(last, new, before, grey)
         refined = self._refine_from(last, estimates, index)
         # A query is where it was asked for.
-        estimates = refined._replace(xy=torch.where(new[:, None, None], last.xy, refined.xy))
+        taken = torch.where(new, 0.0, TRUST).to(last.xy)[:, None, None]
+        estimates = refined._replace(xy=estimates.xy + taken * (refined.xy - estimates.xy))
         estimates = self._polish(estimates, rows, grey)
         for whole, part in zip(state.estimates, estimates, strict=True):
             whole[index] = part
