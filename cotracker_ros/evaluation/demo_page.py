@@ -21,7 +21,7 @@ from cotracker_ros.evaluation.tracking3d import ErrorSummary
 _KLT_NOTICE = (
     "These tracks were made by KLT (pyramidal Lucas-Kanade), because no network weights were given. "
     "KLT loses a point at the first occlusion and never finds it again, and it drifts slowly: the accuracy "
-    "below is that of a fast fallback, not of the network. Give weights to see the network."
+    "below is that of a fast fallback, not of the network. Give --weights default to see the network."
 )
 _MANY_DROPPED = 0.2  # share of the images above which the report warns
 _LIBRARIES = ("numpy", "opencv-python-headless", "torch", "rosbags", "av", "rclpy")
