@@ -130,11 +130,10 @@ class CausalTracker(NetworkTracker):
     ) -> None:
         """Estimate some rows in the newest image."""
         state, model = self.state, self.model
-        fresh = rows[~state.started[rows]]
-        self._begin(fresh, 0.0)
+        fresh = ~state.started[rows]
+        self._begin(rows[fresh], 0.0)
         assert state.estimates is not None
-        index = torch.from_numpy(rows).to(model.device)
-        new = torch.from_numpy(np.isin(rows, fresh)).to(model.device)
+        index, new = (torch.from_numpy(part).to(model.device) for part in (rows, fresh))
         last = Estimates(*(part[index] for part in state.estimates))
         estimates = last
         if before is not None:
@@ -177,8 +176,8 @@ class CausalTracker(NetworkTracker):
         xy = self._in_grey((last.xy[:, 0] * scale).cpu().numpy()).astype(np.float32)
         grey_px = float(self._image_per_input().mean()) / grey_factor(self.state.image_size)
         followed = follow(before, grey, xy, replace(STARTS, max_error=STARTS.max_error * grey_px))
-        belief = (last.visibility.sigmoid() * last.confidence.sigmoid())[:, 0].cpu().numpy()
-        moved = torch.from_numpy(self._in_image(carry_on(xy, followed, belief))).to(last.xy) / scale
+        carried = carry_on(xy, followed, _belief(last)[:, 0].cpu().numpy())
+        moved = torch.from_numpy(self._in_image(carried)).to(last.xy) / scale
         doubt = NOT_HOME * torch.from_numpy(~followed.home).to(last.confidence)
         return last._replace(
             xy=torch.where(new[:, None, None], last.xy, moved[:, None]),
@@ -188,8 +187,7 @@ class CausalTracker(NetworkTracker):
     def _polish(self, estimates: Estimates, rows: NDArray[np.int64], grey: NDArray[np.uint8]) -> Estimates:
         """Fit the query's patch, and believe in points where it is found."""
         estimates = self._fit(estimates, rows, grey, estimates.xy, CLOSE)
-        belief = estimates.visibility.sigmoid() * estimates.confidence.sigmoid()
-        low = np.flatnonzero((belief < LOW).cpu().numpy())
+        low = np.flatnonzero((_belief(estimates) < LOW).cpu().numpy())
         if not len(low):
             return estimates
         index = torch.from_numpy(low).to(self.model.device)
@@ -198,8 +196,7 @@ class CausalTracker(NetworkTracker):
         places = most_alike(self.state.pyramid[0][0], support, part.xy[:, 0])
         found = self._fit(part, rows[low], grey, places[:, None], ANYWHERE)
         # Only where it looks like the query: belief has risen there.
-        alike = (found.visibility.sigmoid() * found.confidence.sigmoid() >= LOW)[..., None]
-        xy = torch.where(alike, found.xy, part.xy)
+        xy = torch.where((_belief(found) >= LOW)[..., None], found.xy, part.xy)
         return Estimates(
             estimates.xy.index_copy(0, index, xy),
             estimates.visibility.index_copy(0, index, found.visibility),
@@ -272,3 +269,8 @@ class CausalTracker(NetworkTracker):
         return Estimate(
             state.frames - 1, stamp, stamp, False, xy, visibility.cpu().numpy(), confidence.cpu().numpy()
         )
+
+
+def _belief(estimates: Estimates) -> Tensor:
+    """Visibility times confidence, as probabilities."""
+    return estimates.visibility.sigmoid() * estimates.confidence.sigmoid()

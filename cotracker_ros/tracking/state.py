@@ -18,7 +18,8 @@ from cotracker_ros.tracking.table import TrackTable
 
 _NUMBERS = ("frames", "answered", "start", "finished")
 _LISTS = ("pyramid", "support", "memory", "virtual_memory")
-_TENSORS = ("embedding", "known", "grey", "templates")
+_TENSORS = ("embedding", "known")
+_IMAGES = ("grey", "templates")  # stay in the computer's memory, where OpenCV finds them
 
 
 @dataclass(eq=False)
@@ -75,7 +76,7 @@ class StreamState:
             tensors |= {f"{name}.{level}": part for level, part in enumerate(getattr(self, name))}
         if self.estimates is not None:
             tensors |= {f"estimates.{name}": part for name, part in self.estimates._asdict().items()}
-        for name in _TENSORS:
+        for name in (*_TENSORS, *_IMAGES):
             if getattr(self, name) is not None:
                 tensors[name] = getattr(self, name)
         numbers = {name: getattr(self, name) for name in _NUMBERS}
@@ -116,6 +117,8 @@ class StreamState:
             state.estimates = Estimates(*(tensors[f"estimates.{name}"] for name in Estimates._fields))
         for name in _TENSORS:
             setattr(state, name, tensors.get(name))
+        for name in _IMAGES:
+            setattr(state, name, tensors[name].cpu() if name in tensors else None)
         return state
 
 
