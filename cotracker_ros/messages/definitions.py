@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
 
 PACKAGE = "cotracker_ros"
-MESSAGES = ("TrackArray", "Track3DArray")
+MESSAGES = ("TrackArray", "Track3DArray", "RigidBody", "RigidBodyArray")
 
 
 def definition_texts() -> dict[str, str]:

@@ -87,6 +87,7 @@ def track3d_array_fields(tracks: Tracks3D) -> dict[str, Any]:
         **{f"v{name}": tracks.velocity[:, i] for i, name in enumerate("xyz")},
         "sigma": tracks.sigma,
         "source": tracks.source,
+        "motion": tracks.motion,
         "rgb": tracks.rgb.reshape(-1),
         "label": label,
         "label_names": label_names,
@@ -100,7 +101,7 @@ def tracks3d_from_message(message: Any) -> Tracks3D:
         MessageError: The arrays differ in length or a label index points nowhere.
     """
     count = len(message.ids)
-    names = ("x", "y", "z", "vx", "vy", "vz", "flags", "sigma", "source", "label")
+    names = ("x", "y", "z", "vx", "vy", "vz", "flags", "sigma", "source", "motion", "label")
     lengths = {name: len(getattr(message, name)) for name in names}
     check_lengths("Track3DArray", count, lengths, len(message.rgb))
     return Tracks3D(
@@ -113,6 +114,7 @@ def tracks3d_from_message(message: Any) -> Tracks3D:
         velocity=np.column_stack([owned(getattr(message, name), np.float32) for name in ("vx", "vy", "vz")]),
         sigma=owned(message.sigma, np.float32),
         source=owned(message.source, np.uint8),
+        motion=owned(message.motion, np.uint8),
         flags=owned(message.flags, np.uint8),
         rgb=owned(message.rgb, np.uint8).reshape(-1, 3),
         labels=labels_from_table("Track3DArray", message.label, message.label_names),

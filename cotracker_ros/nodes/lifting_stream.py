@@ -43,6 +43,7 @@ from cotracker_ros.reconstruction import (
     Lifter,
     LifterConfig,
     MotionConfig,
+    SceneUpdate,
     StaticMapConfig,
     Tracks3D,
 )
@@ -303,8 +304,9 @@ class LiftingStream:
         self._map.clear(frame)
         self._latest = None
 
-    def _publish(self, ready: list[Tracks3D]) -> None:
-        for tracks in ready:
+    def _publish(self, ready: list[SceneUpdate]) -> None:
+        for scene in ready:
+            tracks = scene.tracks
             self._tracks_3d.publish(to_ros(Track3DArray, track3d_array_fields(tracks)))
             if self._points.get_subscription_count():
                 self._points.publish(to_ros(PointCloud2, track_cloud_fields(tracks)))

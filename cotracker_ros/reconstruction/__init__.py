@@ -15,9 +15,10 @@ from cotracker_ros.reconstruction.poses import (
     slerp,
     transform_points,
 )
+from cotracker_ros.reconstruction.scene import Odometry, OdometryState, RigidBodies, RigidBody, SceneUpdate
 from cotracker_ros.reconstruction.static_map import MapPoints, StaticMap, StaticMapConfig
 from cotracker_ros.reconstruction.transforms import TransformBuffer, TransformError
-from cotracker_ros.reconstruction.types import DepthSource, Tracks3D
+from cotracker_ros.reconstruction.types import DepthSource, PointMotion, Tracks3D
 
 __all__ = [
     "CameraModel",
@@ -30,8 +31,14 @@ __all__ = [
     "LifterState",
     "MapPoints",
     "MotionConfig",
+    "Odometry",
+    "OdometryState",
     "PlyCloud",
     "PlyError",
+    "PointMotion",
+    "RigidBodies",
+    "RigidBody",
+    "SceneUpdate",
     "StaticMap",
     "StaticMapConfig",
     "Tracks3D",

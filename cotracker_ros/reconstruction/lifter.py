@@ -1,4 +1,4 @@
-"""A stream of tracks, depth images, camera models and transforms becomes a stream of 3D tracks."""
+"""A stream of tracks, depth images, camera models and transforms becomes a stream of 3D scenes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from cotracker_ros.reconstruction.camera import CameraModel
 from cotracker_ros.reconstruction.depth_history import DepthHistory, DepthImage
 from cotracker_ros.reconstruction.lifter_config import LifterConfig, LifterCounters
-from cotracker_ros.reconstruction.lifting import Lifted, View, depth_fits, lift
-from cotracker_ros.reconstruction.motion import PointStates, unknown_points
-from cotracker_ros.reconstruction.poses import transform_points
+from cotracker_ros.reconstruction.lifting import Sight, depth_fits
+from cotracker_ros.reconstruction.scene import SceneUpdate
+from cotracker_ros.reconstruction.scene_estimator import Frames, SceneEstimator, tracks_3d
 from cotracker_ros.reconstruction.static_map import StaticMap
 from cotracker_ros.reconstruction.transforms import TransformBuffer, TransformError
-from cotracker_ros.reconstruction.types import Tracks3D
 from cotracker_ros.tracking.types import Tracks
 
 _NS = 1_000_000_000
@@ -35,7 +34,7 @@ class TransformSource(Protocol):
 
 @dataclass
 class LifterState:
-    """Everything that a lifter remembers; all of it is bounded.
+    """What a lifter remembers of its inputs; all of it is bounded.
 
     Attributes:
         depth: The depth images of the last seconds.
@@ -43,9 +42,6 @@ class LifterState:
         camera_frame: Name of the optical frame of `camera`.
         pending: Tracks that wait, with the name of their frame, oldest first.
         finished: Results that had to be made while nobody asked for any.
-        points: States of the points in `fixed_frame`.
-        fixed_frame: The frame of `points`.
-        epoch: Epoch of `points`.
         newest_tracks: Newest stamp among the tracks received, ns.
     """
 
@@ -53,10 +49,7 @@ class LifterState:
     camera: CameraModel | None = None
     camera_frame: str = ""
     pending: deque[tuple[Tracks, str]] = field(default_factory=deque)
-    finished: list[Tracks3D] = field(default_factory=list)
-    points: PointStates = field(default_factory=lambda: unknown_points([]))
-    fixed_frame: str = ""
-    epoch: int | None = None
+    finished: list[SceneUpdate] = field(default_factory=list)
     newest_tracks: int | None = None
 
 
@@ -76,15 +69,15 @@ class Lifter:
 
     Attributes:
         transforms: Where poses of frames are asked for.
-        map: Static points, in the fixed frame `map_frame`.
-        state: What is remembered.
+        scene: What is known of the scene.
+        state: What is remembered of the inputs.
         last_event: The last thing that went wrong, one sentence, or "".
     """
 
     def __init__(self, config: LifterConfig | None = None, transforms: TransformSource | None = None) -> None:
         self._config = config or LifterConfig()
         self.transforms = TransformBuffer() if transforms is None else transforms
-        self.map = StaticMap(self.config.map)
+        self.scene = SceneEstimator(self._config)
         self.state = self._new_state()
         self.last_event = ""
         self._counts: Counter[str] = Counter()
@@ -99,7 +92,7 @@ class Lifter:
     def config(self, config: LifterConfig) -> None:
         with self._lock:
             self._config = config
-            self.map.config = config.map
+            self.scene.configure(config)
             self.state.depth.seconds, self.state.depth.limit = config.history_seconds, config.history_images
 
     @property
@@ -111,7 +104,12 @@ class Lifter:
     @property
     def map_frame(self) -> str:
         """Name of the frame of `map`, "" before any tracks came."""
-        return self.state.fixed_frame
+        return self.scene.fixed_frame
+
+    @property
+    def map(self) -> StaticMap:
+        """Static points, in the fixed frame `map_frame`."""
+        return self.scene.map
 
     def set_camera(self, camera: CameraModel, frame_id: str, stamp: int) -> None:
         """Take the camera's model, which holds for all tracks lifted from now on.
@@ -144,7 +142,7 @@ class Lifter:
                 self._count("depth_invalid", f"the depth image at {_seconds(stamp)} has no valid pixel")
             self.state.depth.add(DepthImage(stamp, frame_id, depth if usable else None))
 
-    def add_tracks(self, tracks: Tracks, frame_id: str) -> list[Tracks3D]:
+    def add_tracks(self, tracks: Tracks, frame_id: str) -> list[SceneUpdate]:
         """Take the tracks of an image and return all results that are ready now, in order.
 
         Args:
@@ -161,7 +159,7 @@ class Lifter:
                     self._count("out_of_order", f"tracks at {_seconds(tracks.stamp)} came after later ones")
                     return self.ready()
                 self._time_jumped("tracks")
-                self._forget_points()
+                self.scene.forget_points()
                 depth = self.state.depth.newest
                 if depth is not None and depth >= newest - self._ns("jump_back"):
                     self.state.depth.clear()  # it is the old pass's: the depth images have yet to jump
@@ -169,14 +167,14 @@ class Lifter:
             self.state.pending.append((tracks, frame_id or self.state.camera_frame))
             return self.ready()
 
-    def ready(self) -> list[Tracks3D]:
+    def ready(self) -> list[SceneUpdate]:
         """Return the results that became ready since the last call, in order."""
         with self._lock:
             self._work_off(hurry=False)
             finished, self.state.finished = self.state.finished, []
             return finished
 
-    def flush(self) -> list[Tracks3D]:
+    def flush(self) -> list[SceneUpdate]:
         """Lift all that waits with what there is (the stream ends here) and return it, in order."""
         with self._lock:
             self._work_off(hurry=True)
@@ -188,7 +186,7 @@ class Lifter:
             camera, frame = self.state.camera, self.state.camera_frame
             self.state = self._new_state()
             self.state.camera, self.state.camera_frame = camera, frame
-            self.map.reset()
+            self.scene.reset()
             self.last_event = ""
 
     def _new_state(self) -> LifterState:
@@ -202,17 +200,13 @@ class Lifter:
         self.last_event = sentence
 
     def _starts_over(self, tracks: Tracks, newest: int) -> bool:
-        last = self.state.pending[-1][0].epoch if self.state.pending else self.state.epoch
+        last = self.state.pending[-1][0].epoch if self.state.pending else self.scene.epoch
         return tracks.epoch != last or tracks.stamp < newest - self._ns("jump_back")
 
     def _time_jumped(self, what: str) -> None:
         """Finish what waits from before the jump with what there is."""
         self._work_off(hurry=True)
         self._count("time_jumps", f"the stamps of the {what} jumped back: the stream starts over")
-
-    def _forget_points(self) -> None:
-        self.state.points = unknown_points([])
-        self.map.end_tracks()
 
     def _work_off(self, hurry: bool) -> None:
         state = self.state
@@ -237,26 +231,53 @@ class Lifter:
         if self.state.camera is None or newest is None or newest < tracks.stamp:
             return False
         try:
-            self._poses(frame, tracks.stamp)
+            self._poses(self._frames(frame), tracks.stamp)
         except TransformError as error:
             return not error.may_come
         return True
 
-    def _frames(self, camera_frame: str) -> tuple[str, str]:
-        """Return the names of the target and the fixed frame for tracks of `camera_frame`."""
+    def _frames(self, camera_frame: str) -> Frames:
+        """Return the names of the frames for tracks of `camera_frame`."""
         target = self.config.target_frame or camera_frame
-        return target, self.config.fixed_frame or target
+        return Frames(camera_frame, self.config.fixed_frame or target, target)
 
-    def _poses(self, camera_frame: str, stamp: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _poses(self, frames: Frames, stamp: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return fixed_from_camera and target_from_fixed, (4, 4) each, or raise `TransformError`."""
-        target, fixed = self._frames(camera_frame)
-        return self._pose(fixed, camera_frame, stamp), self._pose(target, fixed, stamp)
+        return (
+            self._pose(frames.fixed, frames.camera, stamp),
+            self._pose(frames.target, frames.fixed, stamp),
+        )
 
     def _pose(self, target: str, source: str, stamp: int) -> NDArray[np.float64]:
         return np.eye(4) if target == source else self.transforms.lookup(target, source, stamp)
 
-    def _lift(self, tracks: Tracks, frame: str) -> Tracks3D | None:
+    def _lift(self, tracks: Tracks, frame: str) -> SceneUpdate | None:
         when = f"tracks at {_seconds(tracks.stamp)}"
+        camera = self._camera_for(tracks, when)
+        if camera is None:
+            return None
+        frames = self._frames(frame)
+        try:
+            fixed_from_camera, target_from_fixed = self._poses(frames, tracks.stamp)
+        except TransformError as error:
+            self._count("transform_missing", f"{when} were dropped: {error}")
+            return None
+        sight = Sight(camera, self._depth_for(tracks, frame))
+        estimate = self.scene.update(tracks, sight, frames, fixed_from_camera)
+        lifted = estimate.lifted
+        self._counts["images_lifted"] += 1
+        for name, count in zip(
+            ("points_without_depth", "points_measured", "points_held"),
+            np.bincount(lifted.source, minlength=3).tolist(),
+            strict=True,
+        ):
+            self._counts[name] += count
+        self._counts["points_rejected"] += lifted.rejected
+        in_target = tracks_3d(tracks, lifted, frames.target, target_from_fixed)
+        return SceneUpdate(in_target, estimate.odometry, estimate.bodies)
+
+    def _camera_for(self, tracks: Tracks, when: str) -> CameraModel | None:
+        """Return the camera's model for images of the tracks' size, if there is one."""
         camera = self.state.camera
         if camera is None:
             self._count("camera_missing", f"{when} were dropped: no camera_info came, publish it")
@@ -269,32 +290,7 @@ class Lifter:
                 f"{when} were dropped: the camera_info is for {given}, the image is {width}x{height}",
             )
             return None
-        try:
-            fixed_from_camera, target_from_fixed = self._poses(frame, tracks.stamp)
-        except TransformError as error:
-            self._count("transform_missing", f"{when} were dropped: {error}")
-            return None
-        target, fixed = self._frames(frame)
-        if fixed != self.state.fixed_frame or tracks.epoch != self.state.epoch:
-            self._forget_points()
-            if fixed != self.state.fixed_frame:
-                self.map.reset()
-            self.state.fixed_frame, self.state.epoch = fixed, tracks.epoch
-        scaled = camera if camera.size == (width, height) else camera.scaled(width, height)
-        view = View(scaled, self._depth_for(tracks, frame), fixed_from_camera)
-        lifted = lift(tracks, view, self.state.points, self.config.sampling, self.config.motion)
-        self.state.points = lifted.states
-        in_fixed = _as_message(tracks, lifted, fixed, np.eye(4))
-        self._counts["images_lifted"] += 1
-        for name, count in zip(
-            ("points_without_depth", "points_measured", "points_held"),
-            np.bincount(lifted.source, minlength=3).tolist(),
-            strict=True,
-        ):
-            self._counts[name] += count
-        self._counts["points_rejected"] += lifted.rejected
-        self.map.add(in_fixed, moving=lifted.moving, centre=fixed_from_camera[:3, 3])
-        return in_fixed if target == fixed else _as_message(tracks, lifted, target, target_from_fixed)
+        return camera if camera.size == (width, height) else camera.scaled(width, height)
 
     def _depth_for(self, tracks: Tracks, frame: str) -> NDArray[np.float32] | None:
         """Return the depth image that belongs to the tracks, if it can be used."""
@@ -326,24 +322,6 @@ class Lifter:
             return True
         self._count("depth_not_registered", f"{names}, which is elsewhere: register the depth to the colour")
         return False
-
-
-def _as_message(tracks: Tracks, lifted: Lifted, frame_id: str, matrix: NDArray[np.float64]) -> Tracks3D:
-    """Return the result in the frame `frame_id`; `matrix` (4, 4) maps the fixed frame to it."""
-    return Tracks3D(
-        frame=tracks.frame,
-        stamp=tracks.stamp,
-        epoch=tracks.epoch,
-        frame_id=frame_id,
-        ids=tracks.ids,
-        xyz=transform_points(matrix, lifted.xyz).astype(np.float32),
-        velocity=(lifted.velocity @ matrix[:3, :3].T).astype(np.float32),
-        sigma=lifted.sigma.astype(np.float32),
-        source=lifted.source,
-        flags=tracks.flags,
-        rgb=tracks.rgb,
-        labels=tracks.labels,
-    )
 
 
 def _seconds(stamp: int) -> str:

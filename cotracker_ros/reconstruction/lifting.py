@@ -9,26 +9,37 @@ from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.camera import CameraModel
 from cotracker_ros.reconstruction.depth import DepthSampling, sample_depth
-from cotracker_ros.reconstruction.motion import MotionConfig, PointStates, at_time, for_ids, measure
-from cotracker_ros.reconstruction.poses import invert_pose, transform_points
-from cotracker_ros.reconstruction.types import DepthSource
+from cotracker_ros.reconstruction.motion import MotionConfig, PointStates, at_time, measure
+from cotracker_ros.reconstruction.poses import transform_points
+from cotracker_ros.reconstruction.types import DepthSource, PointMotion
 from cotracker_ros.tracking.types import TrackFlag, Tracks
 
 
 @dataclass(frozen=True, eq=False)
-class View:
-    """What the camera saw at one moment, and from where.
+class Sight:
+    """What the camera saw at one moment.
 
     Attributes:
         camera: Model for images of the tracks' size.
         depth: (H, W) float32, m, registered to the camera; of any size of the same aspect ratio. None when
             there was none.
-        fixed_from_camera: (4, 4) pose of the camera in the fixed frame, m.
     """
 
     camera: CameraModel
     depth: NDArray[np.float32] | None
-    fixed_from_camera: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class CameraPoints:
+    """Points as they were measured, in the camera's optical frame.
+
+    Attributes:
+        xyz: (N, 3) float64, m; NaN where nothing was measured.
+        sigma: (N,) float64, one standard deviation of z, m; NaN where nothing was measured.
+    """
+
+    xyz: NDArray[np.float64]
+    sigma: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +52,7 @@ class Lifted:
         velocity: (N, 3) float64, m/s; NaN while unknown.
         sigma: (N,) float64, one standard deviation along the viewing ray, m; NaN where never measured.
         source: (N,) uint8, values of `DepthSource`.
-        moving: (N,) bool, points that certainly move.
+        motion: (N,) uint8, values of `PointMotion`.
         rejected: Number of measurements that contradicted the point's motion.
     """
 
@@ -50,7 +61,7 @@ class Lifted:
     velocity: NDArray[np.float64]
     sigma: NDArray[np.float64]
     source: NDArray[np.uint8]
-    moving: NDArray[np.bool_]
+    motion: NDArray[np.uint8]
     rejected: int
 
 
@@ -60,72 +71,106 @@ def depth_fits(depth: NDArray[np.float32], image_size: tuple[int, int]) -> bool:
     return abs(width * image_size[1] - height * image_size[0]) <= max(image_size)
 
 
-def lift(
-    tracks: Tracks, view: View, states: PointStates, sampling: DepthSampling, motion: MotionConfig
-) -> Lifted:
-    """Lift the tracks of one image.
-
-    Visible tracks are measured in the depth image. One that is occluded, or whose depth is a hole or
-    contradicts its motion, keeps its place in the fixed frame with growing uncertainty, so that it never
-    takes the depth of what hides it.
-
-    Args:
-        tracks: Tracks of the image.
-        view: The camera, the depth image and the camera's pose when the image was taken.
-        states: What was known before, of any points.
-        sampling: How depth is read.
-        motion: How points may move.
-    """
-    new = (tracks.flags & TrackFlag.NEW) != 0
-    states = for_ids(states, tracks.ids, fresh=new)
-    before = at_time(states, tracks.stamp, motion)
-    in_camera, z_sigma = _measured(tracks, view, before.position, sampling)
-    rotation = view.fixed_from_camera[:3, :3]
-    measured = transform_points(view.fixed_from_camera, in_camera)
-    # Uncertain by the depth along the ray, and by the position in the image across it.
-    z = in_camera[:, 2:]
-    along = (in_camera / z) @ rotation.T * z_sigma[:, None]
-    across = z * sampling.pixel_sigma / view.camera.K[0, 0]
-    ray_sigma = np.linalg.norm(along, axis=1)
-    states, accepted = measure(states, tracks.stamp, measured, along**2 + across**2, ray_sigma, motion)
-    now = at_time(states, tracks.stamp, motion)
-    seen = accepted[:, None]
-    source = np.where(accepted, DepthSource.MEASURED, DepthSource.HELD).astype(np.uint8)
-    source[states.count == 0] = DepthSource.NONE
-    return Lifted(
-        states=states,
-        xyz=np.where(seen, measured, now.position),
-        velocity=now.velocity,
-        sigma=np.where(accepted, ray_sigma, now.sigma),
-        source=source,
-        moving=now.moving,
-        rejected=int((np.isfinite(z_sigma) & ~accepted).sum()),
-    )
-
-
-def _measured(
-    tracks: Tracks, view: View, expected: NDArray[np.float64], sampling: DepthSampling
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (N, 3) points in the camera's frame, m, and (N,) sigmas of their depths; NaN if not measured.
+def measure_points(
+    tracks: Tracks,
+    sight: Sight,
+    expected: NDArray[np.float64],
+    sampling: DepthSampling,
+) -> CameraPoints:
+    """Read the depth of the tracks that are seen.
 
     Args:
         tracks: Tracks of the image.
-        view: The camera, the depth image and the camera's pose.
-        expected: (N, 3) where the points should be in the fixed frame, m, NaN where unknown.
+        sight: The camera and the depth image.
+        expected: (N,) depths that the points should have, m, NaN where unknown.
         sampling: How depth is read.
     """
     points, sigma = np.full((len(tracks), 3), np.nan), np.full(len(tracks), np.nan)
     wanted = TrackFlag.VISIBLE | TrackFlag.IN_FRAME
     rows = np.flatnonzero((tracks.flags & wanted) == wanted)
-    if view.depth is None or not len(rows):
-        return points, sigma
+    if sight.depth is None or not len(rows):
+        return CameraPoints(points, sigma)
     xy = tracks.xy[rows].astype(np.float64)
-    expected_z = transform_points(invert_pose(view.fixed_from_camera), expected[rows])[:, 2]
-    height, width = view.depth.shape
+    height, width = sight.depth.shape
     scale = np.array([width / tracks.image_size[0], height / tracks.image_size[1]])
-    z, sigma_z = sample_depth(view.depth, (xy + 0.5) * scale - 0.5, sampling, expected_z)
+    z, sigma_z = sample_depth(sight.depth, (xy + 0.5) * scale - 0.5, sampling, expected[rows])
     found = np.isfinite(z)
-    rays = view.camera.unproject(xy[found])
+    rays = sight.camera.unproject(xy[found])
     points[rows[found]] = rays * z[found, None]
     sigma[rows[found]] = np.where(np.isnan(rays[:, 2]), np.nan, sigma_z[found])
-    return points, sigma
+    return CameraPoints(points, sigma)
+
+
+def place_points(
+    tracks: Tracks,
+    points: CameraPoints,
+    fixed_from_camera: NDArray[np.float64],
+    states: PointStates,
+    pixel_sigma: float,
+    motion: MotionConfig,
+) -> Lifted:
+    """Take measured points into the fixed frame and go on with the rest.
+
+    A point that is occluded, or whose depth is a hole or contradicts its motion, keeps its place in the fixed
+    frame with growing uncertainty, so that it never takes the depth of what hides it.
+
+    Args:
+        tracks: Tracks of the image.
+        points: What was measured of them.
+        fixed_from_camera: (4, 4) pose of the camera, m.
+        states: What was known before of these tracks, in their order.
+        pixel_sigma: Standard deviation of a measured point across its ray, in units of its depth.
+        motion: How points may move.
+    """
+    measured, along, across = _in_fixed(points, fixed_from_camera, pixel_sigma)
+    ray_sigma = np.linalg.norm(along, axis=1)
+    states, accepted = measure(states, tracks.stamp, measured, along**2 + across**2, ray_sigma, motion)
+    now = at_time(states, tracks.stamp, motion)
+    source = np.where(accepted, DepthSource.MEASURED, DepthSource.HELD).astype(np.uint8)
+    source[states.count == 0] = DepthSource.NONE
+    return Lifted(
+        states=states,
+        xyz=np.where(accepted[:, None], measured, now.position),
+        velocity=now.velocity,
+        sigma=np.where(accepted, ray_sigma, now.sigma),
+        source=source,
+        motion=now.kind,
+        rejected=int((np.isfinite(points.sigma) & ~accepted).sum()),
+    )
+
+
+def show_points(
+    tracks: Tracks,
+    points: CameraPoints,
+    fixed_from_camera: NDArray[np.float64],
+    states: PointStates,
+    motion: MotionConfig,
+) -> Lifted:
+    """Tell where measured points are while the camera's pose is not to be trusted.
+
+    Nothing is learned from them: a wrong pose would pass for motion of the points.
+    """
+    measured, along, _ = _in_fixed(points, fixed_from_camera, 0.0)
+    now = at_time(states, tracks.stamp, motion)
+    seen = np.isfinite(points.sigma)
+    source = np.where(seen, DepthSource.MEASURED, DepthSource.HELD).astype(np.uint8)
+    source[~seen & (states.count == 0)] = DepthSource.NONE
+    return Lifted(
+        states=states,
+        xyz=np.where(seen[:, None], measured, now.position),
+        velocity=np.full_like(measured, np.nan),
+        sigma=np.where(seen, np.linalg.norm(along, axis=1), now.sigma),
+        source=source,
+        motion=np.full(len(tracks), PointMotion.UNKNOWN, np.uint8),
+        rejected=0,
+    )
+
+
+def _in_fixed(
+    points: CameraPoints, fixed_from_camera: NDArray[np.float64], pixel_sigma: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return positions (N, 3) in the fixed frame, and sigmas along (N, 3) and across (N, 1) the ray, m."""
+    # Uncertain by the depth along the ray, and by the position in the image across it.
+    z = points.xyz[:, 2:]
+    along = (points.xyz / z) @ fixed_from_camera[:3, :3].T * points.sigma[:, None]
+    return transform_points(fixed_from_camera, points.xyz), along, z * pixel_sigma

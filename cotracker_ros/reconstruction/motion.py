@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cotracker_ros.reconstruction.types import PointMotion
+
 _NS = 1e-9
 _MIN_MEASUREMENTS = 3  # two positions give a velocity, the third says whether to believe it
 _MOVING_CHI2 = 16.0  # of the velocity against its covariance: 99.9 % of still points stay below
@@ -93,12 +95,14 @@ class Motion:
         sigma: (N,) one standard deviation of a position that is not measured now, along the ray, m.
         velocity: (N, 3) m/s, NaN while unknown.
         moving: (N,) bool, faster than noise and `MotionConfig.moving_speed` explain.
+        kind: (N,) uint8, values of `PointMotion`.
     """
 
     position: NDArray[np.float64]
     sigma: NDArray[np.float64]
     velocity: NDArray[np.float64]
     moving: NDArray[np.bool_]
+    kind: NDArray[np.uint8]
 
 
 def unknown_points(ids: ArrayLike) -> PointStates:
@@ -164,6 +168,9 @@ def at_time(states: PointStates, stamp: int, config: MotionConfig) -> Motion:
         sigma=np.hypot(states.sigma, growth * dt),
         velocity=np.where(told[:, None], states.velocity, np.nan),
         moving=moving,
+        kind=np.where(
+            told, np.where(moving, PointMotion.MOVING, PointMotion.STATIC), PointMotion.UNKNOWN
+        ).astype(np.uint8),
     )
 
 

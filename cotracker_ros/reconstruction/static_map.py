@@ -8,7 +8,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cotracker_ros.reconstruction.types import DepthSource, Tracks3D
+from cotracker_ros.reconstruction.types import DepthSource, PointMotion, Tracks3D
 
 _MIN_SIGMA = 0.001  # m: averaging does not remove what the camera's calibration gets wrong
 _MERGE_AFTER = 2048  # points of ended tracks that wait before they are sorted into voxels
@@ -199,14 +199,12 @@ class StaticMap:
         self,
         points: Tracks3D,
         *,
-        moving: NDArray[np.bool_] | None = None,
         centre: ArrayLike | None = None,
     ) -> None:
         """Take the points of one image; only measured ones count.
 
         Args:
             points: Points in the map's frame, which is always the same one.
-            moving: (N,) bool, points known to move now.
             centre: (3,) position of the camera in the map's frame, m; None leaves far points alone.
         """
         with self._lock:
@@ -218,8 +216,7 @@ class StaticMap:
                 )
                 self._ended = self._ended.joined(ended)
                 self._live = self._live.for_ids(ids)
-            still = np.zeros(len(ids), dtype=bool) if moving is None else moving
-            self._accumulate(points, still)
+            self._accumulate(points, points.motion == PointMotion.MOVING)
             if centre is not None:
                 self._centre = np.asarray(centre, dtype=np.float64)
             if len(self._ended) >= _MERGE_AFTER:

@@ -17,6 +17,14 @@ class DepthSource(IntEnum):
     HELD = 2  # no measurement now (occluded, hole, edge): last position held, sigma grows
 
 
+class PointMotion(IntEnum):
+    """Whether a 3D track moves in the fixed frame (the values of ``Track3DArray.motion``)."""
+
+    UNKNOWN = 0  # not measured long enough, or too long ago, to tell
+    STATIC = 1
+    MOVING = 2
+
+
 @dataclass(frozen=True, eq=False)
 class Tracks3D:
     """The tracks of one image in space, as parallel arrays.
@@ -32,6 +40,7 @@ class Tracks3D:
         sigma: (N,) float32, one standard deviation of the position along the viewing ray, m; NaN while
             unknown.
         source: (N,) uint8, values of `DepthSource`.
+        motion: (N,) uint8, values of `PointMotion`.
         flags: (N,) uint8, flags of the 2D tracks (`cotracker_ros.tracking.TrackFlag`).
         rgb: (N, 3) uint8, colour of the point.
         labels: N labels, "" where none was given.
@@ -46,6 +55,7 @@ class Tracks3D:
     velocity: NDArray[np.float32]
     sigma: NDArray[np.float32]
     source: NDArray[np.uint8]
+    motion: NDArray[np.uint8]
     flags: NDArray[np.uint8]
     rgb: NDArray[np.uint8]
     labels: tuple[str, ...]

@@ -79,7 +79,7 @@ class ReplayReport:
         """Count the next step."""
         self.images += isinstance(step.event, ImageEvent)
         self.answers += sum(not tracks.revised for tracks in step.tracks)
-        self.answers_3d += len(step.tracks_3d)
+        self.answers_3d += len(step.scenes)
         for tracks in step.tracks:
             self.ids.update(tracks.ids.tolist())
         if isinstance(step.event, DropEvent):
@@ -155,8 +155,8 @@ class TableOutput:
         """Take the next step."""
         for tracks in step.tracks:
             self._table.add(tracks)
-        for lifted in step.tracks_3d:
-            self._table.add_3d(lifted)
+        for scene in step.scenes:
+            self._table.add_3d(scene.tracks)
 
     def finish(self, step: ReplayStep) -> None:
         """Write the files."""
@@ -201,7 +201,8 @@ class BagOutput:
         for tracks in step.tracks:
             fields = track_array_fields(tracks, step.frame_id)
             self._bag.write("/tracker/tracks", "cotracker_ros/msg/TrackArray", step.logged, fields)
-        for lifted in step.tracks_3d:
+        for scene in step.scenes:
+            lifted = scene.tracks
             fields = track3d_array_fields(lifted)
             self._bag.write("/lifter/tracks_3d", "cotracker_ros/msg/Track3DArray", step.logged, fields)
             cloud = track_cloud_fields(lifted)
@@ -212,7 +213,7 @@ class BagOutput:
     def finish(self, step: ReplayStep) -> None:
         """Write what comes once, at the end; ``step`` is the last one that was taken."""
         if self._map_written is not None:
-            self._write_map(step.logged, step.tracks_3d[-1].stamp if step.tracks_3d else step.logged)
+            self._write_map(step.logged, step.scenes[-1].tracks.stamp if step.scenes else step.logged)
 
     def _write_map(self, logged: int, stamp: int) -> None:
         if self._lifter is None:

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cotracker_ros.reconstruction import Lifter, Tracks3D, TransformBuffer
+from cotracker_ros.reconstruction import Lifter, SceneUpdate, TransformBuffer
 from cotracker_ros.recordings.base import Recording
 from cotracker_ros.recordings.events import (
     CameraEvent,
@@ -31,14 +31,14 @@ class ReplayStep:
         logged: Time at which the event was recorded, ns; at the end that of the last event.
         frame_id: Optical frame of the images.
         tracks: 2D answers, in the order of their images.
-        tracks_3d: 3D answers, in the order of their images.
+        scenes: 3D answers, in the order of their images.
     """
 
     event: Event | None
     logged: int
     frame_id: str
     tracks: tuple[Tracks, ...] = ()
-    tracks_3d: tuple[Tracks3D, ...] = ()
+    scenes: tuple[SceneUpdate, ...] = ()
 
 
 def replay(
@@ -69,7 +69,7 @@ def replay(
     yield ReplayStep(None, logged, frame_id, tuple(tracks), tuple(lifted))
 
 
-def _lift(lifter: Lifter | None, tracks: list[Tracks], frame_id: str) -> list[Tracks3D]:
+def _lift(lifter: Lifter | None, tracks: list[Tracks], frame_id: str) -> list[SceneUpdate]:
     if lifter is None:
         return []
     return [lifted for answer in tracks for lifted in lifter.add_tracks(answer, frame_id)]

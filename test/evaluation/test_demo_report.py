@@ -14,7 +14,7 @@ from cotracker_ros.evaluation.demo_run import DemoRun
 from cotracker_ros.evaluation.summary import TrueTracks
 from cotracker_ros.messages import track3d_array_fields, track_array_fields
 from cotracker_ros.reconstruction.ply import read_ply
-from cotracker_ros.reconstruction.types import DepthSource, Tracks3D
+from cotracker_ros.reconstruction.types import DepthSource, PointMotion, Tracks3D
 from cotracker_ros.recordings import BagWriter, ImageEvent, Recording, RecordingSummary
 from cotracker_ros.tracking.types import TrackFlag, Tracks
 
@@ -81,6 +81,7 @@ def tracks_at(t, truth):
         velocity=np.zeros((COUNT, 3), np.float32),
         sigma=0.01 * ones,
         source=np.full(COUNT, DepthSource.MEASURED, np.uint8),
+        motion=np.full(COUNT, PointMotion.STATIC, np.uint8),
         flags=flags,
         rgb=tracks.rgb,
         labels=tracks.labels,

@@ -66,6 +66,7 @@ def tracks_3d(draw):
         velocity=draw(arrays(np.float32, (n, 3), **ANY_FLOAT32)),
         sigma=draw(arrays(np.float32, n, **ANY_FLOAT32)),
         source=draw(arrays(np.uint8, n)),
+        motion=draw(arrays(np.uint8, n)),
         flags=draw(arrays(np.uint8, n)),
         rgb=draw(arrays(np.uint8, (n, 3))),
         labels=tuple(draw(st.lists(LABELS, min_size=n, max_size=n))),

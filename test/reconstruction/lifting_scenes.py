@@ -52,4 +52,4 @@ def step(lifter, frame, xy, depth, **kwargs):
     if depth is not None:
         lifter.add_depth(tracks.stamp, depth, OPTICAL)
     (result,) = lifter.add_tracks(tracks, OPTICAL)
-    return result
+    return result.tracks

@@ -162,21 +162,21 @@ def test_tracks_wait_for_late_depth_and_come_in_order():
     assert lifter.add_tracks(make_tracks(1, GRID), OPTICAL) == []
     lifter.add_depth(0, flat_depth(), OPTICAL)
     (first,) = lifter.ready()
-    assert first.frame == 0
+    assert first.tracks.frame == 0
     lifter.add_depth(FRAME, flat_depth(), OPTICAL)
     (second,) = lifter.add_tracks(make_tracks(2, GRID), OPTICAL)
-    assert second.frame == 1
+    assert second.tracks.frame == 1
     (third,) = lifter.flush()
-    assert third.frame == 2
-    assert (first.source == DepthSource.MEASURED).all()
-    assert (third.source == DepthSource.HELD).all()
+    assert third.tracks.frame == 2
+    assert (first.tracks.source == DepthSource.MEASURED).all()
+    assert (third.tracks.source == DepthSource.HELD).all()
 
 
 def test_waiting_ends_by_the_time_of_the_stream():
     lifter = make_lifter(max_wait=0.1)
     results = [lifter.add_tracks(make_tracks(frame, GRID), OPTICAL) for frame in range(6)]
     assert [len(result) for result in results] == [0, 0, 0, 0, 1, 1]
-    assert (results[4][0].source == DepthSource.NONE).all()
+    assert (results[4][0].tracks.source == DepthSource.NONE).all()
     assert lifter.counters.depth_missing == 2
     assert "no depth image belongs" in lifter.last_event
 
@@ -184,19 +184,19 @@ def test_waiting_ends_by_the_time_of_the_stream():
 def test_depth_out_of_tolerance_is_not_used():
     lifter = make_lifter(tolerance=0.02)
     lifter.add_depth(25_000_000, flat_depth(), OPTICAL)
-    (result,) = lifter.add_tracks(make_tracks(0, GRID), OPTICAL)
-    assert (result.source == DepthSource.NONE).all()
+    (scene,) = lifter.add_tracks(make_tracks(0, GRID), OPTICAL)
+    assert (scene.tracks.source == DepthSource.NONE).all()
     lifter.add_depth(FRAME + 15_000_000, flat_depth(), OPTICAL)
-    (result,) = lifter.add_tracks(make_tracks(1, GRID), OPTICAL)
-    assert (result.source == DepthSource.MEASURED).all()
+    (scene,) = lifter.add_tracks(make_tracks(1, GRID), OPTICAL)
+    assert (scene.tracks.source == DepthSource.MEASURED).all()
 
 
 def test_tracks_much_later_than_their_depth_find_it():
     lifter = make_lifter()
     for frame in range(60):
         lifter.add_depth(frame * FRAME, flat_depth(1.0 + 0.01 * frame), OPTICAL)
-    (result,) = lifter.add_tracks(make_tracks(10, GRID), OPTICAL)
-    np.testing.assert_allclose(result.xyz[:, 2], 1.1, atol=1e-6)
+    (scene,) = lifter.add_tracks(make_tracks(10, GRID), OPTICAL)
+    np.testing.assert_allclose(scene.tracks.xyz[:, 2], 1.1, atol=1e-6)
 
 
 def test_missing_transform_drops_with_a_sentence_and_recovers_with_the_state_kept():
@@ -215,7 +215,7 @@ def test_missing_transform_drops_with_a_sentence_and_recovers_with_the_state_kep
     assert "\n" not in lifter.last_event
     buffer.set("odom", OPTICAL, 20 * FRAME, shift(1.0))
     results = lifter.ready()
-    assert [result.frame for result in results] == [6, 7, 8, 9]
+    assert [scene.tracks.frame for scene in results] == [6, 7, 8, 9]
     hidden = step(lifter, 10, GRID, flat_depth(0.5), flags=OCCLUDED)
     assert (hidden.source == DepthSource.HELD).all()
 
@@ -239,7 +239,8 @@ def test_tracks_without_a_frame_stay_in_the_cameras_or_are_dropped():
 
 def _without_frame(lifter):
     lifter.add_depth(0, flat_depth(), "")
-    return lifter.add_tracks(make_tracks(0, GRID), "") + lifter.flush()
+    scenes = lifter.add_tracks(make_tracks(0, GRID), "") + lifter.flush()
+    return [scene.tracks for scene in scenes]
 
 
 def test_any_source_of_transforms_serves():
@@ -283,7 +284,7 @@ def test_depth_in_another_frame_is_used_only_where_it_may_be_registered():
 
     def lift(frame):
         lifter.add_depth(tracks[frame].stamp, flat_depth(), "depth_frame")
-        return lifter.add_tracks(tracks[frame], OPTICAL)[0]
+        return lifter.add_tracks(tracks[frame], OPTICAL)[0].tracks
 
     assert (lift(0).source == DepthSource.MEASURED).all()
     assert lifter.counters.depth_frame_unknown == 1
@@ -327,7 +328,7 @@ def test_points_come_go_and_change_places_without_mixing():
     assert sources(result) == [DepthSource.HELD, DepthSource.NONE, DepthSource.HELD]
     np.testing.assert_allclose(result.xyz[[0, 2], 0], [(100 - 79.5) / 75, (60 - 79.5) / 75], atol=1e-5)
     step(lifter, 2, [[100.0, 60.0]], flat_depth(), ids=[2])
-    assert lifter.state.points.ids.tolist() == [2]
+    assert lifter.scene.points.ids.tolist() == [2]
     empty = step(lifter, 3, np.zeros((0, 2)), flat_depth())
     assert empty.xyz.shape == (0, 3)
 
@@ -360,8 +361,8 @@ def test_tracks_that_start_over_before_their_depth_do_not_get_the_old_one():
         step(lifter, frame, GRID, flat_depth(2.0))
     lifter.add_tracks(make_tracks(0, GRID, epoch=1), OPTICAL)
     lifter.add_depth(0, flat_depth(1.0), OPTICAL)
-    (result,) = lifter.ready()
-    np.testing.assert_allclose(result.xyz[:, 2], 1.0, atol=1e-6)
+    (scene,) = lifter.ready()
+    np.testing.assert_allclose(scene.tracks.xyz[:, 2], 1.0, atol=1e-6)
 
 
 def test_revised_and_late_tracks_are_passed_over():
@@ -378,7 +379,7 @@ def test_reset_forgets_all_but_the_camera():
     for frame in range(8):
         step(lifter, frame, GRID, flat_depth())
     lifter.reset()
-    assert len(lifter.map.points()) == len(lifter.state.points) == len(lifter.state.depth) == 0
+    assert len(lifter.map.points()) == len(lifter.scene.points) == len(lifter.state.depth) == 0
     result = step(lifter, 0, GRID, flat_depth())
     assert (result.source == DepthSource.MEASURED).all()
 
@@ -387,7 +388,13 @@ def test_memory_is_bounded_over_ten_thousand_images():
     def size(lifter):
         state = lifter.state
         live = lifter.map._live
-        return len(state.depth), len(state.pending), len(state.finished), len(state.points), len(live.sums)
+        return (
+            len(state.depth),
+            len(state.pending),
+            len(state.finished),
+            len(lifter.scene.points),
+            len(live.sums),
+        )
 
     lifter = make_lifter(max_pending=8, max_wait=1000.0)
     depth = flat_depth()
@@ -419,9 +426,9 @@ def test_the_same_calls_give_the_same_bytes():
                 make_tracks(frame, GRID + rng.normal(0, 0.3, GRID.shape), flags=flags), OPTICAL
             )
         return b"".join(
-            getattr(result, name).tobytes()
-            for result in out
-            for name in ("xyz", "velocity", "sigma", "source")
+            getattr(scene.tracks, name).tobytes()
+            for scene in out
+            for name in ("xyz", "velocity", "sigma", "source", "motion")
         )
 
     assert run() == run()

@@ -3,10 +3,12 @@ import threading
 import numpy as np
 import pytest
 
-from cotracker_ros.reconstruction import DepthSource, StaticMap, StaticMapConfig, Tracks3D
+from cotracker_ros.reconstruction import DepthSource, PointMotion, StaticMap, StaticMapConfig, Tracks3D
+
+UNKNOWN = PointMotion.UNKNOWN
 
 
-def points(xyz, *, ids=None, sigma=0.01, source=DepthSource.MEASURED, rgb=(100, 150, 200)):
+def points(xyz, *, ids=None, sigma=0.01, source=DepthSource.MEASURED, motion=UNKNOWN, rgb=(100, 150, 200)):
     xyz = np.asarray(xyz, dtype=np.float32).reshape(-1, 3)
     count = len(xyz)
     return Tracks3D(
@@ -19,6 +21,7 @@ def points(xyz, *, ids=None, sigma=0.01, source=DepthSource.MEASURED, rgb=(100, 
         velocity=np.full((count, 3), np.nan, np.float32),
         sigma=np.broadcast_to(np.float32(sigma), (count,)).copy(),
         source=np.full(count, source, np.uint8),
+        motion=np.broadcast_to(np.asarray(motion, np.uint8), (count,)).copy(),
         flags=np.full(count, 3, np.uint8),
         rgb=np.broadcast_to(np.asarray(rgb, np.uint8), (count, 3)).copy(),
         labels=("",) * count,
@@ -76,7 +79,9 @@ def test_what_moves_stays_out_even_after_it_stops():
     for _ in range(10):
         chart.add(points(TRUTH))
     for step in range(5):
-        chart.add(points(TRUTH + np.array([0.01 * step, 0, 0])), moving=np.array([True, False, False]))
+        chart.add(
+            points(TRUTH + np.array([0.01 * step, 0, 0]), motion=[PointMotion.MOVING, UNKNOWN, UNKNOWN])
+        )
     for _ in range(50):
         chart.add(points(TRUTH))
     assert len(chart.points()) == 2

@@ -141,7 +141,7 @@ def test_answers_that_come_late_reach_their_own_images(tmp_path):
         overlay.finish(steps[-1])
         results.append(seen.arrays())
         assert any(not step.tracks for step in steps if isinstance(step.event, ImageEvent))
-        lifted = [tracks.frame for step in steps for tracks in step.tracks_3d]
+        lifted = [scene.tracks.frame for step in steps for scene in step.scenes]
         assert lifted == list(range(14))
         plain = [step.event.image for step in steps if isinstance(step.event, ImageEvent)]
         # Nothing but the points differs from the image that they belong to.

@@ -3,7 +3,7 @@ import csv
 import numpy as np
 import pytest
 
-from cotracker_ros.reconstruction.types import DepthSource, Tracks3D
+from cotracker_ros.reconstruction.types import DepthSource, PointMotion, Tracks3D
 from cotracker_ros.recordings import tables
 from cotracker_ros.recordings.errors import RecordingError
 from cotracker_ros.recordings.tables import TrackTable
@@ -42,6 +42,7 @@ def lifted(frame, ids):
         velocity=np.full((n, 3), np.nan, np.float32),
         sigma=np.full(n, 0.01, np.float32),
         source=np.full(n, DepthSource.MEASURED, np.uint8),
+        motion=np.full(n, PointMotion.STATIC, np.uint8),
         flags=np.full(n, 3, np.uint8),
         rgb=np.zeros((n, 3), np.uint8),
         labels=("",) * n,
