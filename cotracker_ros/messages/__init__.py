@@ -16,6 +16,8 @@ from cotracker_ros.messages.errors import MessageError
 from cotracker_ros.messages.geometry import (
     camera_from_message,
     camera_info_fields,
+    pose_fields,
+    pose_from_message,
     transform_fields,
     transforms_from_message,
 )
@@ -30,6 +32,12 @@ from cotracker_ros.messages.images import (
     image_fields,
 )
 from cotracker_ros.messages.markers import trail_marker_fields
+from cotracker_ros.messages.scene import (
+    bodies_from_message,
+    body_pose_fields,
+    odometry_fields,
+    rigid_body_array_fields,
+)
 from cotracker_ros.messages.tracks import (
     track3d_array_fields,
     track_array_fields,
@@ -41,6 +49,8 @@ __all__ = [
     "Cloud",
     "Fields",
     "MessageError",
+    "bodies_from_message",
+    "body_pose_fields",
     "camera_from_message",
     "camera_info_fields",
     "cloud_from_message",
@@ -53,7 +63,11 @@ __all__ = [
     "depth_fields",
     "header_fields",
     "image_fields",
+    "odometry_fields",
     "point_cloud_fields",
+    "pose_fields",
+    "pose_from_message",
+    "rigid_body_array_fields",
     "ros2_typestore",
     "stamp_ns",
     "time_fields",

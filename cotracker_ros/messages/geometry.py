@@ -105,6 +105,27 @@ def transform_fields(stamp: int, parent: str, child: str, matrix: NDArray[np.flo
     }
 
 
+def pose_fields(matrix: NDArray[np.float64]) -> dict[str, Any]:
+    """Return the fields of geometry_msgs/Pose for a (4, 4) pose, m."""
+    return {
+        "position": dict(zip("xyz", matrix[:3, 3].tolist(), strict=True)),
+        "orientation": dict(zip("xyzw", quaternion_from_rotation(matrix).tolist(), strict=True)),
+    }
+
+
+def pose_from_message(message: Any) -> NDArray[np.float64]:
+    """Return the (4, 4) pose, m, of a geometry_msgs/Pose.
+
+    Raises:
+        MessageError: The quaternion is zero or a number is not finite.
+    """
+    shift, turn = message.position, message.orientation
+    try:
+        return pose_matrix((shift.x, shift.y, shift.z), (turn.x, turn.y, turn.z, turn.w))
+    except ValueError as error:
+        raise MessageError(f"the pose is no rigid motion: {error}") from error
+
+
 def _pose(item: Any) -> NDArray[np.float64]:
     shift, turn = item.transform.translation, item.transform.rotation
     try:
