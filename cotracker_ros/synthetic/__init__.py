@@ -9,10 +9,12 @@ from cotracker_ros.synthetic.random_room import random_room
 from cotracker_ros.synthetic.render import Frame, Renderer
 from cotracker_ros.synthetic.scene import Body, Intrinsics, Lamp, Part, Scene, box, cylinder, facing
 from cotracker_ros.synthetic.sensor import ColourSensor, measure_depth
-from cotracker_ros.synthetic.truth import Anchors, Truth, pick_anchors, trace
+from cotracker_ros.synthetic.sequences import SEQUENCES, RgbdSequence, rendered_sequence
+from cotracker_ros.synthetic.truth import Anchors, Truth, anchors_at, pick_anchors, trace
 from cotracker_ros.synthetic.workshop import workshop
 
 __all__ = [
+    "SEQUENCES",
     "Anchors",
     "Body",
     "Clip",
@@ -23,8 +25,10 @@ __all__ = [
     "Part",
     "Recorder",
     "Renderer",
+    "RgbdSequence",
     "Scene",
     "Truth",
+    "anchors_at",
     "box",
     "cylinder",
     "even_stamps",
@@ -32,6 +36,7 @@ __all__ = [
     "measure_depth",
     "pick_anchors",
     "random_room",
+    "rendered_sequence",
     "scene_clip",
     "trace",
     "workshop",

@@ -12,6 +12,7 @@ from cotracker_ros.synthetic.scene import Intrinsics
 _BASELINE = 0.05  # m
 _DISPARITY_STEP = 1 / 24  # px
 _NEAREST, _FARTHEST = 0.3, 6.0  # m
+_JUMP = 0.05  # m; a step of the depth beyond which a pixel between may report something in between
 _STEEPEST = 7.0  # tangent of the angle between viewing ray and normal beyond which nothing comes back
 
 
@@ -46,7 +47,7 @@ class ColourSensor:
 
 
 def measure_depth(
-    depth: NDArray[np.float32], view: Intrinsics, rng: np.random.Generator
+    depth: NDArray[np.float32], view: Intrinsics, rng: np.random.Generator, *, bleeding: float = 0.0
 ) -> NDArray[np.uint16]:
     """Return what a depth camera delivers for an exact depth image.
 
@@ -58,6 +59,8 @@ def measure_depth(
         depth: (H, W) exact depth along the optical axis, m; inf or NaN where there is nothing.
         view: The camera.
         rng: Source of randomness.
+        bleeding: Share of the pixels at rims of objects that report a distance between the near and the far
+            surface ("flying pixels"), or the wrong one of the two, instead of nothing.
 
     Returns:
         (H, W) uint16, mm, 0 where invalid.
@@ -70,6 +73,9 @@ def measure_depth(
     slope = np.hypot(cv2.Sobel(z, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(z, cv2.CV_32F, 0, 1, ksize=3)) / 8
     steep = slope * np.float32(view.fx) > _STEEPEST * z
     shadow = _projector_shadow(disparity)
+    if bleeding > 0:
+        disparity, bled = _bleed(disparity, z, bleeding, rng)
+        steep, shadow = steep & ~bled, shadow & ~bled
     dropout = cv2.GaussianBlur(rng.standard_normal(z.shape, dtype=np.float32), (0, 0), 1.0) > 0.95
 
     noise = cv2.GaussianBlur(rng.standard_normal(z.shape, dtype=np.float32), (0, 0), 0.8)
@@ -77,6 +83,24 @@ def measure_depth(
     disparity = np.round(disparity / np.float32(_DISPARITY_STEP)) * np.float32(_DISPARITY_STEP)
     millimetres = np.round(1000 * scale / np.maximum(disparity, np.float32(0.1)))
     return np.where(valid & ~steep & ~shadow & ~dropout, millimetres, 0).astype(np.uint16)
+
+
+def _bleed(
+    disparity: NDArray[np.float32], z: NDArray[np.float32], share: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Mix near and far at rims: a matching window that covers both gives any disparity between theirs.
+
+    Returns:
+        (H, W) disparities, px; (H, W) bool, the pixels that were mixed.
+    """
+    window = np.ones((3, 3), np.uint8)
+    nearest, farthest = cv2.erode(z, window), cv2.dilate(z, window)
+    # Neighbours bleed together: objects seem to grow by a pixel here and to shrink by one there.
+    field = cv2.GaussianBlur(rng.standard_normal(z.shape, dtype=np.float32), (0, 0), 1.5)
+    bled = (farthest - nearest > _JUMP) & (field < np.quantile(field, share))
+    weight = rng.random(z.shape, dtype=np.float32)
+    mixed = weight * cv2.dilate(disparity, window) + (1 - weight) * cv2.erode(disparity, window)
+    return np.where(bled, mixed, disparity), bled
 
 
 def _projector_shadow(disparity: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -142,13 +142,27 @@ def pick_anchors(
         if corners is not None:
             found.append(corners.reshape(-1, 2))
     pixels = np.concatenate(found) if found else np.zeros((0, 2))
-    pixels = pixels + rng.uniform(-0.5, 0.5, pixels.shape)
+    return anchors_at(scene, view, pixels + rng.uniform(-0.5, 0.5, pixels.shape), seconds, query_frame)
 
-    transforms = scene.surfaces_from(frame.pose, seconds)
+
+def anchors_at(
+    scene: Scene, view: Intrinsics, pixels: NDArray[Any], seconds: float, query_frame: int
+) -> Anchors:
+    """Fix the points that are seen at pixels to what is seen there; where nothing is, they are NaN.
+
+    Args:
+        scene: The scene.
+        view: The camera.
+        pixels: (N, 2) positions, px.
+        seconds: Time of the view.
+        query_frame: Number of the image.
+    """
+    camera = scene.camera.pose(seconds)
     rays = np.column_stack([(pixels - (view.cx, view.cy)) / (view.fx, view.fy), np.ones(len(pixels))])
-    depth, part = first_hits(scene, transforms, rays)
+    depth, part = first_hits(scene, scene.surfaces_from(camera, seconds), rays)
+    depth[~np.isfinite(depth)] = np.nan
     body_of = np.array([body for body, _ in scene.parts])[part]
-    world = frame.pose[:3, :3] @ (rays * depth[:, None]).T + frame.pose[:3, 3:]
+    world = camera[:3, :3] @ (rays * depth[:, None]).T + camera[:3, 3:]
     into = np.stack([invert(pose) for pose in scene.body_poses(seconds)])[body_of]
     xyz = np.einsum("nij,nj->ni", into[:, :3, :3], world.T) + into[:, :3, 3]
     return Anchors(body_of, xyz, np.full(len(pixels), query_frame, np.int64))

@@ -58,3 +58,24 @@ def test_colour_sensor_is_brightest_in_the_middle_and_noise_can_be_off():
     noisy = ColourSensor(VIEW).expose(grey, np.random.default_rng(0))
     assert 1.0 < (noisy.astype(float) - quiet).std() < 4.0
     assert abs((noisy.astype(float) - quiet).mean()) < 0.1
+
+
+def test_rims_bleed_between_near_and_far_and_nothing_else_changes():
+    depth = wall(3.0)
+    depth[80:160, 120:200] = 1.0
+    clean, bled = (
+        measure_depth(depth, VIEW, np.random.default_rng(0), bleeding=share).astype(float)
+        for share in (0.0, 0.5)
+    )
+    rim = np.zeros(depth.shape, bool)
+    rim[79:161, 119:201] = True
+    rim[81:159, 121:199] = False
+    assert (clean[rim] == 0).mean() > 0.9
+    flying = (bled[rim] > 1050) & (bled[rim] < 2700)
+    assert 0.1 < flying.mean() < 0.6
+    wide = np.zeros_like(rim)
+    wide[74:166, 104:206] = True
+    wide[86:154, 126:194] = False
+    inside = bled[~wide]
+    near, far = np.abs(inside - 1000) < 40, np.abs(inside - 3000) < 300
+    assert (near | far | (inside == 0)).all()
