@@ -66,7 +66,7 @@ def trajectory_errors(true_poses: ArrayLike, poses: ArrayLike, *, step: int = 1)
         )
     if step < 1 or not np.isfinite(true).all():
         raise ValueError(f"step is {step}: give 1 or more, and finite true poses")
-    known = np.isfinite(given).all(axis=(1, 2))
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(given).all(axis=(1, 2)))
     relative, relative_rotation = _relative(true, given, known, step)
     kept_true, kept = true[known], given[known]
     if not len(kept):

@@ -1,4 +1,4 @@
-"""Point clouds as PLY files that MeshLab, CloudCompare and Open3D open."""
+"""Point clouds and meshes as PLY files that MeshLab, CloudCompare and Open3D open."""
 
 from __future__ import annotations
 
@@ -56,8 +56,9 @@ def write_ply(
     xyz: ArrayLike,
     rgb: ArrayLike | None = None,
     fields: Mapping[str, ArrayLike] | None = None,
+    triangles: ArrayLike | None = None,
 ) -> None:
-    """Write a point cloud as binary little-endian PLY; points with NaN are left out.
+    """Write a point cloud or mesh as binary little-endian PLY; points of a cloud with NaN are left out.
 
     The file appears whole or not at all: a full disk does not leave half a cloud under the name.
 
@@ -66,9 +67,11 @@ def write_ply(
         xyz: (N, 3) m.
         rgb: (N, 3) colours, 0 to 255.
         fields: Further numbers by name, (N,) each, stored as float.
+        triangles: (F, 3) rows of `xyz`, for a mesh; then all points must be finite.
 
     Raises:
-        ValueError: The arrays have different lengths or wrong shapes.
+        ValueError: The arrays have different lengths or wrong shapes, or a triangle has a corner that is no
+            point.
         OSError: The file cannot be written; the message is one sentence.
     """
     vertices = _vertices(xyz, rgb, fields or {})
@@ -76,18 +79,24 @@ def write_ply(
     layout = vertices.dtype
     properties = [f"property {names[layout[name].str]} {name}" for name in layout.names or ()]
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}", *properties]
+    data = vertices.tobytes()
+    if triangles is not None:
+        faces = _faces(triangles, len(np.asarray(xyz)), len(vertices))
+        header += [f"element face {len(faces)}", "property list uchar int vertex_indices"]
+        data += faces.tobytes()
     target = Path(path)
     partial = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(("\n".join(header) + "\nend_header\n").encode("ascii"))
-            file.write(vertices.tobytes())
+            file.write(data)
         os.replace(partial, target)
     except OSError as error:
         if partial.is_file():
             partial.unlink()
-        raise OSError(f"cannot write the point cloud {target}: {error.strerror or error}") from error
+        kind = "point cloud" if triangles is None else "mesh"
+        raise OSError(f"cannot write the {kind} {target}: {error.strerror or error}") from error
 
 
 def read_ply(path: str | Path) -> PlyCloud:
@@ -145,6 +154,17 @@ def _vertices(xyz: ArrayLike, rgb: ArrayLike | None, fields: Mapping[str, ArrayL
     for name, _, numbers in columns:
         vertices[name] = numbers[finite]
     return vertices
+
+
+def _faces(triangles: ArrayLike, points: int, finite: int) -> NDArray[np.void]:
+    corners = np.asarray(triangles)
+    if corners.ndim != 2 or corners.shape[1] != 3:
+        raise ValueError(f"the triangles have the shape {corners.shape}: give (F, 3)")
+    if finite < points or (corners.size and not (corners.min() >= 0 and corners.max() < points)):
+        raise ValueError(f"a triangle has a corner that is none of the {points} points, or one is not finite")
+    faces = np.zeros(len(corners), dtype=[("count", "u1"), ("corners", "<i4", 3)])
+    faces["count"], faces["corners"] = 3, corners
+    return faces
 
 
 def _read_header(file: BinaryIO, source: Path) -> tuple[int, np.dtype[np.void]]:

@@ -121,3 +121,23 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path):
     ]:
         with pytest.raises(ValueError, match=sentence):
             write_ply(tmp_path / "cloud.ply", *arguments)
+
+
+def test_a_mesh_has_its_triangles_behind_its_points(tmp_path):
+    path = tmp_path / "mesh.ply"
+    corners = [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    write_ply(path, corners, triangles=[[0, 1, 2], [0, 1, 3]])
+    header, _, data = path.read_bytes().partition(b"end_header\n")
+    assert b"element face 2\nproperty list uchar int vertex_indices\n" in header
+    faces = np.frombuffer(data[4 * 12 :], dtype=[("count", "u1"), ("corners", "<i4", 3)])
+    assert faces["count"].tolist() == [3, 3]
+    assert faces["corners"].tolist() == [[0, 1, 2], [0, 1, 3]]
+    np.testing.assert_array_equal(read_ply(path).xyz, corners)
+
+
+@pytest.mark.parametrize("triangles", [[[0, 1, 3]], [[-1, 0, 1]], [[0, 1]]])
+def test_triangles_without_corners_are_refused(tmp_path, triangles):
+    with pytest.raises(ValueError, match="triangle"):
+        write_ply(tmp_path / "mesh.ply", np.zeros((3, 3)), triangles=triangles)
+    with pytest.raises(ValueError, match="not finite"):
+        write_ply(tmp_path / "mesh.ply", np.full((3, 3), np.nan), triangles=[[0, 1, 2]])
