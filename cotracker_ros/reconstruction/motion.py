@@ -1,4 +1,9 @@
-"""How tracked points move in space: a constant-velocity Kalman filter per point and axis, for all at once."""
+"""How tracked points move in space: constant-velocity Kalman filters per point and axis, for all at once.
+
+Each point has two of them. The quick one follows changes and says where the point is and how fast. The slow
+one, the trend, believes in far smaller accelerations, so that its velocity is several times more certain:
+it alone tells a slow point from a still one where depth is noisy.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,13 @@ from cotracker_ros.reconstruction.types import PointMotion
 _NS = 1e-9
 _MIN_MEASUREMENTS = 3  # two positions give a velocity, the third says whether to believe it
 _MOVING_CHI2 = 16.0  # of the velocity against its covariance: 99.9 % of still points stay below
+_STILL_SIGMAS = 2.0  # a point is still when even so much more than its speed is no movement
+_TREND_NOISE = (
+    1 / 60
+)  # of the process noise: at 3 m an RGB-D camera's trend is certain to 40 mm/s within 0.5 s
+_TREND_VARIANCE = 2.5  # of a measurement's: successive errors are alike, several tell less than they seem to
+_CONFIRM = 3  # images in a row that must agree before a flag changes: noise is not white over time
+_POSITION, _VELOCITY, _VARIANCE, _COVARIANCE, _SPEED_VARIANCE = range(5)  # rows of a filter
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,10 @@ class PointStates:
         sigma: (N,) of the last accepted measurement along its ray, m.
         count: (N,) accepted measurements since the point (re)started.
         rejections: (N,) measurements rejected since the last accepted one.
+        trend: (N, 5, 3) the slow filter: position, velocity and their variances, as the five above.
+        kind: (N,) uint8, values of `PointMotion` as of the last accepted measurement.
+        turn: (N,) measurements in a row that speak for `turn_kind` instead of `kind`.
+        turn_kind: (N,) uint8, values of `PointMotion`.
     """
 
     ids: NDArray[np.uint32]
@@ -81,6 +97,10 @@ class PointStates:
     sigma: NDArray[np.float64]
     count: NDArray[np.int64]
     rejections: NDArray[np.int64]
+    trend: NDArray[np.float64]
+    kind: NDArray[np.uint8]
+    turn: NDArray[np.int64]
+    turn_kind: NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -94,7 +114,7 @@ class Motion:
         position: (N, 3) m, NaN where never measured.
         sigma: (N,) one standard deviation of a position that is not measured now, along the ray, m.
         velocity: (N, 3) m/s, NaN while unknown.
-        moving: (N,) bool, faster than noise and `MotionConfig.moving_speed` explain.
+        moving: (N,) bool, known to move when last measured.
         kind: (N,) uint8, values of `PointMotion`.
     """
 
@@ -120,6 +140,10 @@ def unknown_points(ids: ArrayLike) -> PointStates:
         sigma=np.full(count, np.nan),
         count=np.zeros(count, dtype=np.int64),
         rejections=np.zeros(count, dtype=np.int64),
+        trend=np.zeros((count, 5, 3)),
+        kind=np.zeros(count, dtype=np.uint8),
+        turn=np.zeros(count, dtype=np.int64),
+        turn_kind=np.zeros(count, dtype=np.uint8),
     )
 
 
@@ -153,24 +177,21 @@ def at_time(states: PointStates, stamp: int, config: MotionConfig) -> Motion:
     velocity unknown: further on the guess would be worse than the last position.
     """
     dt = np.where(states.count > 0, (stamp - states.stamp) * _NS, 0.0)
-    uncertain = states.speed_variance.max(axis=1, initial=0.0)
     limit = config.known_speed_sigma**2
-    established = (states.count >= _MIN_MEASUREMENTS) & (uncertain < limit)
+    uncertain = states.speed_variance.max(axis=1, initial=0.0) + config.process_noise * dt
+    established = states.count >= _MIN_MEASUREMENTS
     speed = np.linalg.norm(states.velocity, axis=1)
-    moving = established & (speed > config.moving_speed)
-    moving &= _significant(states.velocity, states.speed_variance)
+    moving = established & (states.kind == PointMotion.MOVING)
     coast = np.where(moving, np.minimum(dt, config.coast_seconds), 0.0)
     growth = config.hold_growth + np.where(moving, speed, 0.0)
-    told = established & (uncertain + config.process_noise * dt < limit)
+    told = established & (uncertain < limit)
     told &= ~(moving & (dt > config.coast_seconds))
     return Motion(
         position=states.position + states.velocity * coast[:, None],
         sigma=np.hypot(states.sigma, growth * dt),
         velocity=np.where(told[:, None], states.velocity, np.nan),
         moving=moving,
-        kind=np.where(
-            told, np.where(moving, PointMotion.MOVING, PointMotion.STATIC), PointMotion.UNKNOWN
-        ).astype(np.uint8),
+        kind=np.where(told, states.kind, PointMotion.UNKNOWN).astype(np.uint8),
     )
 
 
@@ -200,42 +221,100 @@ def measure(
     measured: NDArray[np.bool_] = np.asarray(np.isfinite(position).all(axis=1))
     started = states.count > 0
     dt = np.where(started, (stamp - states.stamp) * _NS, 0.0)[:, None]
-    # Where the filter expects the points now, by constant velocity and white acceleration.
-    q = config.process_noise
-    predicted = states.position + states.velocity * dt
-    p00 = states.variance + dt * (2 * states.covariance + dt * states.speed_variance) + q * dt**3 / 3
-    p01 = states.covariance + dt * states.speed_variance + q * dt**2 / 2
-    p11 = states.speed_variance + q * dt
-    innovation = np.where(measured[:, None] & started[:, None], position - predicted, 0.0)
-    total = p00 + np.where(measured[:, None], variance, 1.0)
-    far = (innovation**2 / total).sum(axis=1) > config.gate_sigmas**2
-    far &= np.linalg.norm(innovation, axis=1) > config.gate_distance
-    restart = np.asarray(measured) & (~started | (far & (states.rejections >= config.max_rejections)))
-    accepted = np.asarray(measured & (~far | restart))
-    filtered = np.asarray(accepted & ~restart)[:, None]
-    k0, k1 = p00 / total, p01 / total
-    first = restart[:, None]
-    old = states
-
-    def merge(
-        new: NDArray[np.float64], start: NDArray[np.float64] | float, before: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        return np.where(filtered, new, np.where(first, start, before))
-
-    result = replace(
-        old,
-        position=merge(predicted + k0 * innovation, position, old.position),
-        velocity=merge(old.velocity + k1 * innovation, 0.0, old.velocity),
-        variance=merge((1 - k0) * p00, variance, old.variance),
-        covariance=merge((1 - k0) * p01, 0.0, old.covariance),
-        speed_variance=merge(p11 - k1 * p01, config.initial_speed**2, old.speed_variance),
-        stamp=np.where(accepted, stamp, old.stamp),
-        sigma=np.where(accepted, sigma, old.sigma),
-        count=np.where(restart, 1, old.count + accepted),
-        rejections=np.where(accepted, 0, old.rejections + (measured & ~accepted)),
+    quick = np.stack(
+        (states.position, states.velocity, states.variance, states.covariance, states.speed_variance)
     )
-    return result, accepted
+    ahead = _predicted(quick, dt, config.process_noise)
+    compared = (measured & started)[:, None]
+    innovation = np.where(compared, position - ahead[_POSITION], 0.0)
+    noise = np.where(measured[:, None], variance, 1.0)
+    far = (innovation**2 / (ahead[_VARIANCE] + noise)).sum(axis=1) > config.gate_sigmas**2
+    far &= np.linalg.norm(innovation, axis=1) > config.gate_distance
+    restart = np.asarray(measured & (~started | (far & (states.rejections >= config.max_rejections))))
+    accepted = np.asarray(measured & (~far | restart))
+    start = np.zeros_like(quick)
+    start[_POSITION], start[_VARIANCE], start[_SPEED_VARIANCE] = position, variance, config.initial_speed**2
+
+    def merged(updated: NDArray[np.float64], before: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(accepted[:, None], np.where(restart[:, None], start, updated), before)
+
+    quick = merged(_updated(ahead, innovation, noise), quick)
+    trend = np.moveaxis(states.trend, 1, 0)
+    ahead = _predicted(trend, dt, config.process_noise * _TREND_NOISE)
+    innovation = np.where(compared, position - ahead[_POSITION], 0.0)
+    trend = merged(_updated(ahead, innovation, _TREND_VARIANCE * noise), trend)
+    result = replace(
+        states,
+        position=quick[_POSITION],
+        velocity=quick[_VELOCITY],
+        variance=quick[_VARIANCE],
+        covariance=quick[_COVARIANCE],
+        speed_variance=quick[_SPEED_VARIANCE],
+        stamp=np.where(accepted, stamp, states.stamp),
+        sigma=np.where(accepted, sigma, states.sigma),
+        count=np.where(restart, 1, states.count + accepted),
+        rejections=np.where(accepted, 0, states.rejections + (measured & ~accepted)),
+        trend=np.moveaxis(trend, 0, 1),
+    )
+    return _judged(result, accepted, restart, config), accepted
 
 
-def _significant(velocity: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.asarray((velocity**2 / np.maximum(variance, 1e-12)).sum(axis=1) > _MOVING_CHI2)
+def _predicted(filters: NDArray[np.float64], dt: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
+    """Take filters (5, N, 3) ahead by `dt` (N, 1) s, by constant velocity and white acceleration."""
+    position, velocity, variance, covariance, speed_variance = filters
+    return np.stack(
+        (
+            position + velocity * dt,
+            velocity,
+            variance + dt * (2 * covariance + dt * speed_variance) + noise * dt**3 / 3,
+            covariance + dt * speed_variance + noise * dt**2 / 2,
+            speed_variance + noise * dt,
+        )
+    )
+
+
+def _updated(
+    ahead: NDArray[np.float64], innovation: NDArray[np.float64], variance: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Correct predicted filters (5, N, 3) by how far the measurements are off, (N, 3)."""
+    position, velocity, p00, p01, p11 = ahead
+    total = p00 + variance
+    k0, k1 = p00 / total, p01 / total
+    return np.stack(
+        (
+            position + k0 * innovation,
+            velocity + k1 * innovation,
+            (1 - k0) * p00,
+            (1 - k0) * p01,
+            p11 - k1 * p01,
+        )
+    )
+
+
+def _judged(
+    states: PointStates, accepted: NDArray[np.bool_], restart: NDArray[np.bool_], config: MotionConfig
+) -> PointStates:
+    """Return the states with flags by the trend, where there was a measurement.
+
+    A flag changes when `_CONFIRM` measurements in a row speak for the same other one. Between surely moving
+    and surely still a point keeps its flag for as long as its most likely speed agrees with it.
+    """
+    velocity, variance = states.trend[:, _VELOCITY], states.trend[:, _SPEED_VARIANCE]
+    speed = np.linalg.norm(velocity, axis=1)
+    surely = (velocity**2 / np.maximum(variance, 1e-12)).sum(axis=1) > _MOVING_CHI2
+    most = speed + _STILL_SIGMAS * np.sqrt(variance.max(axis=1, initial=0.0))
+    slow = speed <= config.moving_speed
+    verdict = np.where(surely & ~slow, PointMotion.MOVING, PointMotion.UNKNOWN)
+    verdict[most < config.moving_speed] = PointMotion.STATIC
+    kind = np.where(restart, PointMotion.UNKNOWN, states.kind)
+    doubt = verdict == PointMotion.UNKNOWN
+    verdict = np.where(doubt & ((kind == PointMotion.STATIC) == slow), kind, verdict)
+    turn = np.where(verdict == kind, 0, np.where(verdict == states.turn_kind, states.turn + 1, 1))
+    turn = np.where(accepted, turn, states.turn)
+    changed = accepted & (turn >= _CONFIRM)
+    return replace(
+        states,
+        kind=np.where(changed, verdict, kind).astype(np.uint8),
+        turn=np.where(changed, 0, turn),
+        turn_kind=np.where(accepted, verdict, states.turn_kind).astype(np.uint8),
+    )
