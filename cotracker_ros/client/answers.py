@@ -19,7 +19,7 @@ from cotracker_ros.client.target import Box, Target
 from cotracker_ros.reconstruction import DepthSource, PointMotion, Tracks3D, TransformError, TransformSource
 from cotracker_ros.reconstruction.poses import quaternion_from_rotation
 from cotracker_ros.reconstruction.scene import RigidBodies, RigidBody
-from cotracker_ros.tracking.types import TrackFlag
+from cotracker_ros.tracking.types import TrackFlag, Tracks
 
 # An answer about the present needs an image that is at most so old, s.
 FRESH = 1.0
@@ -108,6 +108,17 @@ def visible_share(memory: Memory, target: Target, now: float) -> float:
     tracks = memory.tracks[-1]
     mask = target.among(tracks.ids, tracks.labels)
     return float(np.mean((tracks.flags[mask] & TrackFlag.VISIBLE) != 0))
+
+
+def seen_in_box(memory: Memory, box: Box, now: float) -> NDArray[np.uint32]:
+    """Return the ids of the tracks that are visible in a box (left, top, width, height) px now.
+
+    Raises:
+        ClientError: The newest image is too old.
+    """
+    _check_fresh("2D tracks", len(memory.tracks), memory.tracks_at, now)
+    tracks = memory.tracks[-1]
+    return tracks.ids[_inside(tracks, box) & ((tracks.flags & TrackFlag.VISIBLE) != 0)]
 
 
 def position(
@@ -262,10 +273,13 @@ def _body(bodies: RigidBodies, label: str) -> RigidBody:
 
 
 def _ids_in_box(memory: Memory, box: Box, tracks: Tracks3D) -> NDArray[np.uint32]:
-    left, top, width, height = box
     for flat in reversed(memory.tracks):
         if (flat.epoch, flat.frame) == (tracks.epoch, tracks.frame):
-            x, y = flat.xy.T
-            inside = (x >= left) & (x <= left + width) & (y >= top) & (y <= top + height)
-            return flat.ids[inside]
+            return flat.ids[_inside(flat, box)]
     raise ClientError("the 2D tracks of the newest image have not come: see whether the tracker still runs")
+
+
+def _inside(tracks: Tracks, box: Box) -> NDArray[np.bool_]:
+    left, top, width, height = box
+    x, y = tracks.xy.T
+    return (x >= left) & (x <= left + width) & (y >= top) & (y <= top + height)

@@ -91,6 +91,11 @@ class Feed:
         self._changed = threading.Condition()
         self._end = ""
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will come."""
+        return bool(self._end)
+
     def put(self, take: Callable[[Memory, float], None]) -> None:
         """Let `take` change the memory; it gets the present ``time.monotonic()`` too."""
         with self._changed:

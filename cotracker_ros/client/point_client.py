@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -174,6 +174,17 @@ class PointClient:
 
         return self._until(visible, timeout)
 
+    def seen_in(self, box: Box) -> NDArray[np.uint32]:
+        """Return the ids of the visible tracks in a part of the newest image.
+
+        Args:
+            box: Left, top, width and height, px.
+
+        Raises:
+            ClientError: No images come.
+        """
+        return self._feed.ask(lambda memory, now: answers.seen_in_box(memory, box, now), 0.0)
+
     def where_is(
         self, what: What, frame: str = "base_link", *, timeout: float = 1.0, max_age: float = 0.5
     ) -> Position:
@@ -273,6 +284,23 @@ class PointClient:
             return fresh
 
         return self._until(updated, timeout)
+
+    def updates(self, silence: float = 0.2) -> Iterator[bool]:
+        """Run a loop in step with the camera until ROS is shut down.
+
+        Args:
+            silence: s without 3D tracks after which the loop runs all the same: a robot that gets no more
+                answers has to stop.
+
+        Yields:
+            True when 3D tracks have come, False after each `silence`.
+        """
+        while not self._feed.closed:
+            try:
+                updated = self.wait_for_update(silence)
+            except ClientError:
+                return
+            yield updated
 
     def latest(self) -> tuple[Tracks | None, Tracks3D | None]:
         """Return the newest 2D tracks and the newest 3D tracks, None while none have come."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cotracker_ros.client.errors import ClientError
 
 What: TypeAlias = str | int | Iterable[int]
-Box: TypeAlias = tuple[float, float, float, float]
+Box: TypeAlias = Sequence[float]  # left, top, width, height, px
 
 _NAMED = 5  # ids or labels that a sentence lists at most
 
