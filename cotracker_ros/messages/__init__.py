@@ -31,7 +31,7 @@ from cotracker_ros.messages.images import (
     depth_fields,
     image_fields,
 )
-from cotracker_ros.messages.markers import trail_marker_fields
+from cotracker_ros.messages.markers import scene_marker_fields
 from cotracker_ros.messages.scene import (
     bodies_from_message,
     body_pose_fields,
@@ -69,6 +69,7 @@ __all__ = [
     "pose_from_message",
     "rigid_body_array_fields",
     "ros2_typestore",
+    "scene_marker_fields",
     "stamp_ns",
     "time_fields",
     "to_bag",
@@ -78,7 +79,6 @@ __all__ = [
     "track_cloud_fields",
     "tracks3d_from_message",
     "tracks_from_message",
-    "trail_marker_fields",
     "transform_fields",
     "transforms_from_message",
 ]

@@ -33,7 +33,7 @@ from cotracker_ros.nodes.managed_node import ManagedNode
 from cotracker_ros.nodes.map_output import MapOutput
 from cotracker_ros.nodes.parameters import Configs
 from cotracker_ros.nodes.qos import RESULTS, sensor_data, subscribe
-from cotracker_ros.nodes.trails import TrailMarkers
+from cotracker_ros.nodes.scene_markers import SceneMarkers
 from cotracker_ros.nodes.transforms import listen
 from cotracker_ros.nodes.worker import Worker
 from cotracker_ros.reconstruction import (
@@ -149,7 +149,7 @@ class LiftingStream:
         self._subscriptions: list[Subscription] = []
         self._tracks_3d = node.create_lifecycle_publisher(Track3DArray, "~/tracks_3d", RESULTS)
         self._points = node.create_lifecycle_publisher(PointCloud2, "~/points", RESULTS)
-        self._markers = TrailMarkers(node, "~/markers", self._config.trail_length, self._config.marker_period)
+        self._markers = SceneMarkers(node, "~/markers", self._config.trail_length, self._config.marker_period)
         self._map = MapOutput(
             node,
             self._lifter,
@@ -310,7 +310,7 @@ class LiftingStream:
             self._tracks_3d.publish(to_ros(Track3DArray, track3d_array_fields(tracks)))
             if self._points.get_subscription_count():
                 self._points.publish(to_ros(PointCloud2, track_cloud_fields(tracks)))
-            self._markers.add(tracks)
+            self._markers.add(scene)
             self._latest = tracks
             arrival = self._arrivals.pop(tracks.stamp, None)
             if arrival is not None:

@@ -15,7 +15,6 @@ from cotracker_ros.messages import (
     ros2_typestore,
     to_bag,
     to_ros,
-    trail_marker_fields,
     transform_fields,
     transforms_from_message,
 )
@@ -197,33 +196,3 @@ class TestCloud:
         _, _, fields = self.cloud()
         with pytest.raises(MessageError, match=sentence):
             cloud_from_message(to_bag(TYPESTORE, "sensor_msgs/msg/PointCloud2", fields | change))
-
-
-class TestMarkers:
-    def markers(self, **kinds):
-        trails = np.full((3, 2, 3), np.nan)
-        trails[:, 0] = [[0, 0, 1], [1, 0, 1], [2, 0, 1]]
-        trails[1:, 1] = [[5, 5, 5], [np.nan] * 3]  # seen once, then gone
-        rgb = np.array([[255, 0, 0], [0, 255, 0]], np.uint8)
-        return trail_marker_fields(trails, rgb, stamp=3, frame_id="map")
-
-    def check(self, message):
-        lines, points = message.markers
-        assert [(p.x, p.y, p.z) for p in lines.points] == [(0, 0, 1), (1, 0, 1), (1, 0, 1), (2, 0, 1)]
-        assert len(lines.colors) == 4
-        assert [(p.x, p.y, p.z) for p in points.points] == [(2, 0, 1)]
-        assert (points.colors[0].r, points.colors[0].g, points.colors[0].a) == (1, 0, 1)
-        assert (lines.type, points.type) == (5, 7)
-
-    def test_two_markers_for_a_bag(self):
-        name = "visualization_msgs/msg/MarkerArray"
-        message = to_bag(TYPESTORE, name, self.markers())
-        self.check(TYPESTORE.deserialize_cdr(TYPESTORE.serialize_cdr(message, name), name))
-
-    def test_two_markers_for_ros(self):
-        messages = pytest.importorskip("visualization_msgs.msg")
-        self.check(to_ros(messages.MarkerArray, self.markers()))
-
-    def test_no_trails(self):
-        empty = trail_marker_fields(np.zeros((0, 0, 3)), np.zeros((0, 3), np.uint8), stamp=0, frame_id="map")
-        assert [len(m["points"]) for m in empty["markers"]] == [0, 0]

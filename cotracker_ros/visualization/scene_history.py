@@ -1,0 +1,126 @@
+"""The recent past of a scene, as viewers draw it: trails of the points and the path of the camera."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cotracker_ros.reconstruction.scene import Odometry, OdometryState, SceneUpdate
+from cotracker_ros.reconstruction.types import Tracks3D
+
+_PATH_STEP = 0.02  # m between two kept positions of the camera
+_PATH_LENGTH = 1000  # kept positions
+_GAP = np.full(3, np.nan)
+
+
+def trail_positions(history: Sequence[Tracks3D]) -> NDArray[np.float32]:
+    """Where the tracks of the newest entry were in all entries.
+
+    Args:
+        history: T entries, oldest first, in the same frame.
+
+    Returns:
+        (T, N, 3) float32, m; NaN where a track was not there or had no depth.
+    """
+    newest = history[-1]
+    trails = np.full((len(history), len(newest), 3), np.nan, np.float32)
+    order = np.argsort(newest.ids)
+    for i, tracks in enumerate(history):
+        place = np.searchsorted(newest.ids, tracks.ids, sorter=order).clip(max=max(len(order) - 1, 0))
+        if len(order):
+            column = order[place]
+            known = newest.ids[column] == tracks.ids
+            trails[i, column[known]] = tracks.xyz[known]
+    return trails
+
+
+@dataclass(frozen=True, eq=False)
+class SceneView:
+    """A scene with its recent past.
+
+    Attributes:
+        scene: The newest update.
+        recent: The tracks of the last images, oldest first, all in one frame; the newest are the scene's.
+        path: (K, 3) positions of the camera in the fixed frame of the odometry, m, oldest first; a row of NaN
+            where it was lost in between.
+    """
+
+    scene: SceneUpdate
+    recent: tuple[Tracks3D, ...]
+    path: NDArray[np.float64]
+
+    def trails(self) -> NDArray[np.float32]:
+        """Return where the scene's tracks were: (T, N, 3), m; NaN where one was not there or had no depth."""
+        return trail_positions(self.recent)
+
+
+class SceneHistory:
+    """Remembers what is needed to draw trails and path; its memory is bounded.
+
+    Another epoch or frame starts anew, as nothing then says where the past was.
+
+    Args:
+        length: Images that a trail goes back.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._recent: deque[Tracks3D] = deque(maxlen=length)
+        self._path: deque[NDArray[np.float64]] = deque(maxlen=_PATH_LENGTH)
+        self._path_frame = ""
+        self._newest: SceneUpdate | None = None
+
+    def add(self, scene: SceneUpdate) -> None:
+        """Take the next image's scene."""
+        tracks = scene.tracks
+        newest = self._recent[-1] if self._recent else tracks
+        if newest.epoch != tracks.epoch:
+            self.clear()
+        elif newest.frame_id != tracks.frame_id:
+            self._recent.clear()
+        self._newest = scene
+        self._recent.append(tracks)
+        if scene.odometry is not None:
+            self._follow(scene.odometry)
+
+    def view(self) -> SceneView:
+        """Return the newest scene with its past.
+
+        Raises:
+            ValueError: There was no scene yet.
+        """
+        if self._newest is None:
+            raise ValueError("there is no scene to be drawn yet")
+        path = [*self._path]
+        odometry = self._newest.odometry
+        if odometry is not None and odometry.state != OdometryState.LOST:
+            here = odometry.pose[:3, 3]
+            path += [] if np.array_equal(path[-1], here) else [here]
+        return SceneView(self._newest, tuple(self._recent), np.array(path, np.float64).reshape(-1, 3))
+
+    def set_length(self, length: int) -> None:
+        """Let trails go back by ``length`` images from now on."""
+        if length != self._recent.maxlen:
+            self._recent = deque(self._recent, maxlen=length)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._recent.clear()
+        self._path.clear()
+        self._newest = None
+
+    def _follow(self, odometry: Odometry) -> None:
+        if odometry.frame_id != self._path_frame:
+            self._path.clear()
+            self._path_frame = odometry.frame_id
+        last = self._path[-1] if self._path else _GAP
+        if odometry.state == OdometryState.LOST:
+            if np.isfinite(last).all():
+                self._path.append(_GAP)
+            return
+        position = odometry.pose[:3, 3].copy()
+        if not np.linalg.norm(position - last) < _PATH_STEP:  # also true after a gap
+            self._path.append(position)
