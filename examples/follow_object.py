@@ -17,15 +17,13 @@ from rclpy.utilities import remove_ros_args
 
 from cotracker_ros.client import ClientError, PointClient, Position
 
-FASTEST = 0.5  # rad/s, m/s
 
-
-def command(target: Position, distance: float) -> Twist:
+def command(target: Position, distance: float, fastest: float = 0.5) -> Twist:
     """Turn towards the target, and drive as far as it is ahead and farther than `distance` m."""
     x, y, _ = target.xyz
     bearing, gap = math.atan2(y, x), math.hypot(x, y) - distance
-    speed = max(0.0, min(gap, FASTEST)) * max(0.0, math.cos(bearing))
-    return Twist(linear=Vector3(x=speed), angular=Vector3(z=max(-FASTEST, min(bearing, FASTEST))))
+    speed = max(0.0, min(gap, fastest)) * max(0.0, math.cos(bearing))
+    return Twist(linear=Vector3(x=speed), angular=Vector3(z=max(-fastest, min(bearing, fastest))))
 
 
 def main() -> None:
