@@ -30,12 +30,14 @@ class RgbdFrame:
         depth: (H, W) float32, m along the optical axis, of the same view; 0 where nothing was measured.
         pose: (4, 4) float64, maps points of the camera's optical frame to the world, m.
         camera: The model of the image.
+        stamp: When it was taken, ns; None where the recording tells no times.
     """
 
     image: NDArray[np.uint8]
     depth: NDArray[np.float32]
     pose: NDArray[np.float64]
     camera: CameraModel
+    stamp: int | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -97,6 +99,7 @@ def read_frame(
     intrinsics: Intrinsics | None,
     *,
     depth_unit: float,
+    stamp: int | None = None,
 ) -> RgbdFrame:
     """Read a frame from two image files.
 
@@ -107,6 +110,7 @@ def read_frame(
         known: See `camera_for`.
         intrinsics: See `camera_for`.
         depth_unit: How many steps of the depth image make a metre.
+        stamp: See `RgbdFrame`.
 
     Raises:
         DatasetError: A file is missing or no such image, or they do not show the same view.
@@ -119,4 +123,4 @@ def read_frame(
     depth[stored == _NOTHING_MEASURED] = 0
     size = image.shape[1], image.shape[0]
     camera = camera_for(size, known, intrinsics)
-    return RgbdFrame(image, at_image_size(depth, size, depth_path.name), pose, camera)
+    return RgbdFrame(image, at_image_size(depth, size, depth_path.name), pose, camera, stamp)

@@ -185,4 +185,4 @@ class _Matcher:
             return
         self._world = world
         metres = at_image_size(np.nan_to_num(depth.depth), size, f"the image at {image.stamp} ns")
-        yield RgbdFrame(image.image, metres, pose, camera_for(size, known, self._intrinsics))
+        yield RgbdFrame(image.image, metres, pose, camera_for(size, known, self._intrinsics), image.stamp)

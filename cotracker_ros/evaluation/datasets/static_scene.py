@@ -78,7 +78,7 @@ def static_scene_clips(
     if intrinsics is not None and not (np.isfinite(intrinsics).all() and min(intrinsics[:2]) > 0):
         raise DatasetError(f"the intrinsics are {intrinsics}: give fx, fy, cx, cy in px, fx and fy above 0")
     path = Path(source)
-    loaders = _open(path, intrinsics, bag_options)
+    loaders = open_static_scene(path, intrinsics, **bag_options)
     return _clips(path, loaders, sorted(set(starts)), length, count, seed, max_depth)
 
 
@@ -160,9 +160,10 @@ def _seen(
     return inside & agrees, ~inside | agrees | covered
 
 
-def _open(
-    path: Path, intrinsics: Intrinsics | None, bag_options: dict[str, str | None]
+def open_static_scene(
+    path: Path, intrinsics: Intrinsics | None = None, **bag_options: str | None
 ) -> Iterator[FrameLoader]:
+    """List the frames of a recording of a scene that stands still; see `static_scene_clips`."""
     if not path.exists():
         raise DatasetError(f"{path} does not exist: give a folder of RGB-D frames or a bag")
     if bag_kind(path):

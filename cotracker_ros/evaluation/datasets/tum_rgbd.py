@@ -51,7 +51,8 @@ def tum_rgbd_frames(folder: Path, intrinsics: Intrinsics | None = None) -> Itera
         if abs(depth_times[nearest] - time) > _TOGETHER or pose is None:
             continue
         files = folder / colour, folder / depths[nearest][0]
-        loaders.append(partial(read_frame, *files, pose, _CAMERA, intrinsics, depth_unit=_STEPS_PER_METRE))
+        frame = partial(read_frame, *files, pose, _CAMERA, intrinsics, depth_unit=_STEPS_PER_METRE)
+        loaders.append(partial(frame, stamp=round(time * 1e9)))
     if not loaders:
         raise DatasetError(
             f"no colour image of {folder} has a depth image within {_TOGETHER * 1e3:.0f} ms and poses around "
