@@ -13,7 +13,13 @@ from cotracker_ros.reconstruction.dense_config import DenseConfig
 from cotracker_ros.reconstruction.open3d_library import Open3dError, load_open3d
 
 VOXEL = 0.02
+FORWARD = np.array([0.0, 0.0, 1.0])
 PATH = [pose(x, y) for x in (-0.1, 0.0, 0.1) for y in (-0.05, 0.05)]
+
+
+def beside(x):
+    """Where the ball is when it is moved to the right."""
+    return BALL + np.array([x, 0, 0])
 
 
 @pytest.fixture
@@ -40,7 +46,7 @@ def test_wall_and_ball_are_fused_to_within_a_voxel(open3d):
     assert np.percentile(error, 99) < VOXEL
     front = mesh.xyz[(to_ball < VOXEL) & (mesh.xyz[:, 2] < BALL[2] - RADIUS / 2)]
     assert len(front) > 100  # the ball's near side is there
-    on_ball = np.linalg.norm(mesh.xyz - BALL + [0, 0, RADIUS], axis=1) < 0.1
+    on_ball = np.linalg.norm(mesh.xyz - (BALL - RADIUS * FORWARD), axis=1) < 0.1
     on_wall = (to_wall < VOXEL) & (np.abs(mesh.xyz[:, 0]) > 0.6)
     np.testing.assert_allclose(np.median(mesh.rgb[on_ball], axis=0), BALL_COLOUR, atol=2)
     np.testing.assert_allclose(np.median(mesh.rgb[on_wall], axis=0), WALL_COLOUR, atol=2)
@@ -59,7 +65,7 @@ def test_triangles_face_the_camera(open3d):
 def test_what_moves_leaves_no_ghost_when_it_is_masked(open3d):
     masked, plain = make_map(), make_map()
     for i, at in enumerate(PATH):
-        depth, rgb, hit = view(at, ball=BALL + [0.15 * i - 0.4, 0, 0])
+        depth, rgb, hit = view(at, ball=beside(0.15 * i - 0.4))
         masked.add(depth, rgb, CAMERA, at, hit)
         plain.add(depth, rgb, CAMERA, at)
     assert (masked.mesh().xyz[:, 2] > WALL - VOXEL).all()
@@ -128,7 +134,7 @@ def test_depth_and_colour_may_differ_in_resolution(open3d):
 
 def test_distortion_is_taken_out(open3d):
     bent = CameraModel(160, 120, CAMERA.K, "plumb_bob", np.array([-0.3, 0.1, 0.0, 0.0, 0.0]))
-    ball = BALL + [0.5, 0, 0]  # near the border, where distortion is strong
+    ball = beside(0.5)  # near the border, where distortion is strong
 
     def ball_error(camera):
         dense = make_map()
@@ -182,7 +188,7 @@ def test_reset_forgets_everything(open3d, tmp_path):
 def test_what_does_not_belong_together_is_refused(open3d):
     dense = make_map()
     depth, rgb, _ = view(pose())
-    with pytest.raises(DenseError, match="100x120.*160x120.*register"):
+    with pytest.raises(DenseError, match=r"100x120.*160x120.*register"):
         dense.add(depth[:, :100], rgb, CAMERA, pose())
     with pytest.raises(DenseError, match=r"mask.*\(10, 10\)"):
         dense.add(depth, rgb, CAMERA, pose(), np.zeros((10, 10), bool))
