@@ -48,6 +48,15 @@ setup(
         "tqdm>=4.60",
     ],
     # Training takes what it finds: pictures in the public domain as textures, and curves for TensorBoard.
-    extras_require={"train": ["scikit-image>=0.20", "tensorboard>=2.10"]},
+    # Open3D without CUDA is a quarter of the size, but there is none for other machines than these. A Python
+    # newer than a release of Open3D finds no wheel of it; 0.19 is the first one that works with NumPy 2.
+    extras_require={
+        "dense": [
+            "open3d-cpu>=0.19; platform_system == 'Linux' and platform_machine == 'x86_64'",
+            "open3d>=0.19; platform_system != 'Linux' or platform_machine != 'x86_64'",
+        ],
+        "rerun": ["rerun-sdk>=0.23"],
+        "train": ["scikit-image>=0.20", "tensorboard>=2.10"],
+    },
     entry_points={"console_scripts": ["cotracker_ros = cotracker_ros.cli:main"]},
 )
