@@ -77,6 +77,10 @@ def _ros_array(kind: str, values: NDArray[Any]) -> Any:
 
 def _ros_rows(message_class: Any, rows: NDArray[Any]) -> list[Any]:
     names = list(message_class.get_fields_and_field_types())[: rows.shape[1]]
+    return _rows(message_class, names, rows)
+
+
+def _rows(message_class: Any, names: list[str], rows: NDArray[Any]) -> list[Any]:
     made: dict[tuple[float, ...], Any] = {}
     # A message costs microseconds to make, and trails repeat points and colours: equal rows share one.
     keys = [tuple(row) for row in rows.astype(float).tolist()]
@@ -136,7 +140,7 @@ def _bag_value(typestore: Typestore, description: Any, value: Any) -> Any:
     if element_kind.name == "NAME":
         if isinstance(value, np.ndarray):
             names = list(_bag_fields(typestore, element))[: value.shape[1]]
-            value = [dict(zip(names, row, strict=True)) for row in value.astype(float).tolist()]
+            return _rows(typestore.types[element], names, value)
         return [to_bag(typestore, element, item) for item in value]
     if element[0] == "string":
         return list(value)

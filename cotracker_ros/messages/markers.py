@@ -85,13 +85,10 @@ def trail_markers(trails: NDArray[np.floating[Any]], tracks: Tracks3D) -> list[M
 def id_markers(tracks: Tracks3D) -> list[Marker]:
     """Return id and label of the labelled tracks as text; hundreds of unlabelled ones nobody could read."""
     shared = _shared(tracks.stamp, tracks.frame_id)
-    known = np.isfinite(tracks.xyz).all(axis=1)
     return [
-        _text(shared, "ids", number, f"{number} {label}", xyz, (235, 235, 235), _TEXT_HEIGHT / 2)
-        for number, label, xyz, there in zip(
-            tracks.ids.tolist(), tracks.labels, tracks.xyz.tolist(), known.tolist(), strict=True
-        )
-        if label and there
+        _text(shared, "ids", number, f"{number} {label}", place, (235, 235, 235), _TEXT_HEIGHT / 2)
+        for number, label, place in zip(tracks.ids.tolist(), tracks.labels, tracks.xyz.tolist(), strict=True)
+        if label and np.isfinite(place).all()
     ]
 
 

@@ -17,6 +17,7 @@ from cotracker_ros.messages import (
     depth_fields,
     image_fields,
     point_cloud_fields,
+    scene_marker_fields,
     track3d_array_fields,
     track_array_fields,
     track_cloud_fields,
@@ -37,12 +38,16 @@ from cotracker_ros.recordings.replay import ReplayStep
 from cotracker_ros.recordings.tables import TrackTable
 from cotracker_ros.recordings.topics import raw_name
 from cotracker_ros.recordings.writer import BagWriter
+from cotracker_ros.visualization.scene_history import SceneHistory
 
 if TYPE_CHECKING:
     from cotracker_ros.tracking import TrackingSession
 
 _CLOUD = "sensor_msgs/msg/PointCloud2"
 _MAP_PERIOD = 1_000_000_000  # ns
+# As the lifter node's markers are by default.
+_MARKER_PERIOD = 200_000_000  # ns
+_TRAIL_LENGTH = 15  # images
 
 
 class Output(Protocol):
@@ -190,6 +195,8 @@ class BagOutput:
         self._lifter = lifter
         self._with_inputs = with_inputs
         self._map_written: int | None = None
+        self._markers_written: int | None = None
+        self._history = SceneHistory(_TRAIL_LENGTH)
         self._image = raw_name(summary.image_topic) or "/camera/image_raw"
         self._depth = raw_name(summary.depth_topic)
         self._camera_info = summary.camera_info_topic
@@ -207,6 +214,8 @@ class BagOutput:
             self._bag.write("/lifter/tracks_3d", "cotracker_ros/msg/Track3DArray", step.logged, fields)
             cloud = track_cloud_fields(lifted)
             self._bag.write("/lifter/points", _CLOUD, step.logged, cloud)
+            self._history.add(scene)
+            self._write_markers(step.logged)
             if self._map_written is None or step.logged - self._map_written >= _MAP_PERIOD:
                 self._write_map(step.logged, lifted.stamp)
 
@@ -214,6 +223,13 @@ class BagOutput:
         """Write what comes once, at the end; ``step`` is the last one that was taken."""
         if self._map_written is not None:
             self._write_map(step.logged, step.scenes[-1].tracks.stamp if step.scenes else step.logged)
+
+    def _write_markers(self, logged: int) -> None:
+        if self._markers_written is not None and logged - self._markers_written < _MARKER_PERIOD:
+            return
+        self._markers_written = logged
+        fields = scene_marker_fields(self._history.view())
+        self._bag.write("/lifter/markers", "visualization_msgs/msg/MarkerArray", logged, fields)
 
     def _write_map(self, logged: int, stamp: int) -> None:
         if self._lifter is None:
