@@ -1,0 +1,112 @@
+"""Moving bodies: tracks that move together in the fixed frame, as structures with lasting ids, pose, twist.
+
+What stands still is none of them, with one exception: tracks that the user gave a common label are one body
+from the start, whose pose is told before it moves. A label says what belongs together: such a body consists
+of tracks of its label only, never merges with another, and lets go of those that do not move with it.
+Everything else is found by its motion. Two tracks, or tracks on one line, are no body unless a label says so;
+the rotation about that line is then told with the uncertainty that it has.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cotracker_ros.reconstruction.body import BodiesState
+from cotracker_ros.reconstruction.body_config import BodiesConfig
+from cotracker_ros.reconstruction.body_following import follow_bodies, follow_labels
+from cotracker_ros.reconstruction.body_regrouping import find_bodies, find_moving, merge_bodies
+from cotracker_ros.reconstruction.body_window import Measured, TrackWindow, measured
+from cotracker_ros.reconstruction.scene import RigidBodies
+from cotracker_ros.reconstruction.types import Tracks3D
+
+_NS = 1e-9
+
+
+class BodyTracker:
+    """Follows the bodies in a stream of 3D tracks. The same calls give the same results.
+
+    Args:
+        config: How bodies are found and followed.
+
+    Attributes:
+        config: May be set at any time, but for the size of the window, which holds from the next `reset`.
+        state: What is remembered.
+    """
+
+    def __init__(self, config: BodiesConfig | None = None) -> None:
+        self.config = config or BodiesConfig()
+        self.state = self._new_state()
+
+    def reset(self) -> None:
+        """Forget everything; ids start again."""
+        self.state = self._new_state()
+
+    def update(self, tracks: Tracks3D, camera: ArrayLike) -> RigidBodies:
+        """Take the tracks of the next image and say where the bodies are.
+
+        Args:
+            tracks: In the fixed frame; a new epoch, or a stamp that is not later than the last one, starts
+                everything anew.
+            camera: (4, 4) fixed_from_camera when the image was taken, m.
+        """
+        pose = np.asarray(camera, dtype=np.float64)
+        state = self._follow_stream(tracks)
+        config = self.config
+        points = measured(tracks, pose, config.bearing_sigma, config.sigma_floor)
+        generator = np.random.default_rng([config.seed, state.images])
+        follow_bodies(state, config, points, pose, generator)
+        follow_labels(state, config, points)
+        if self._note(points, pose):
+            self._regroup(points, generator)
+        state.images += 1
+        return RigidBodies(
+            frame=tracks.frame,
+            stamp=tracks.stamp,
+            epoch=tracks.epoch,
+            frame_id=tracks.frame_id,
+            bodies=tuple(body.told(state.members, tracks.stamp) for body in state.active),
+        )
+
+    def _new_state(self) -> BodiesState:
+        size = self.config.window_frames
+        return BodiesState(TrackWindow(size), np.tile(np.eye(4), (size, 1, 1)))
+
+    def _follow_stream(self, tracks: Tracks3D) -> BodiesState:
+        """Bring the state to the tracks and time of an image."""
+        state = self.state
+        if state.epoch is not None and (tracks.epoch != state.epoch or tracks.stamp <= state.stamp):
+            next_id = state.next_id
+            self.reset()
+            state = self.state
+            state.next_id = next_id
+        if state.epoch is not None:
+            state.seconds = (tracks.stamp - state.stamp) * _NS
+        state.epoch, state.stamp = tracks.epoch, tracks.stamp
+        members = state.members
+        if not (np.array_equal(tracks.ids, members.ids) and tracks.labels == members.labels):
+            members.follow(tracks.ids, tracks.labels)
+            state.window.follow(tracks.ids)
+        return state
+
+    def _regroup(self, points: Measured, generator: np.random.Generator) -> None:
+        """Do one part of regrouping; they take turns, so that no image has to pay for all of them."""
+        turn = self.state.window.noted % 3
+        if turn == 0:
+            find_moving(self.state, self.config, points)
+        elif turn == 1:
+            find_bodies(self.state, self.config, points, generator)
+        else:
+            merge_bodies(self.state, self.config, points)
+
+    def _note(self, points: Measured, camera: NDArray[np.float64]) -> bool:
+        """Note an image in the window, unless the last one there is too near in time."""
+        state, window = self.state, self.state.window
+        spacing = 0.8 * self.config.window_seconds / window.size
+        if window.slot >= 0 and (state.stamp - window.stamps[window.slot]) * _NS < spacing:
+            return False
+        slot = window.push(state.stamp, points)
+        state.cameras[slot] = camera
+        for body in state.bodies.values():
+            body.path[slot] = body.pose if body.measured_at == state.stamp else np.nan
+        return True

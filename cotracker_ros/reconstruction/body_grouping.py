@@ -1,0 +1,213 @@
+"""Groups of tracks that move as one rigid structure: a robust multi-model fit over a window of images.
+
+Hypotheses come from triples of neighbouring tracks between the oldest and the newest useful image, the best
+are grown by robust least squares (as LO-RANSAC does, Chum et al. 2003), and what remains must follow one path
+through all images of the window, and much better than standing still. Then the next group is looked for among
+the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cotracker_ros.reconstruction.body_window import PathFit, TrackWindow, along_path, at_rest
+from cotracker_ros.reconstruction.poses import invert_pose, transform_points
+from cotracker_ros.reconstruction.rigid import align_triples, refine, squared_errors
+
+_HYPOTHESES = 64
+_NEIGHBOURS = 10
+_GROWN = 2  # hypotheses that are grown
+_CUTOFF = 4.0  # sigmas between two images
+FOLLOWS = 2.5  # squared error for each degree of freedom of a track that follows a path, at most
+EVIDENCE = 30.0  # how much better, in squared sigmas, a path must explain a track than rest does
+MIN_SEEN = 4  # images of the window in which a track must have been measured to be judged
+_FLATNESS = 0.01  # m: points nearer to a common line than this give no orientation
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Tracks that move together.
+
+    Attributes:
+        columns: (M,) columns of the window.
+        slots: (F,) images, oldest first; the last one is the newest.
+        poses: (F, 4, 4) from where the tracks are in the newest image to where they were in each, m.
+        place: (M, 3) where they are in the newest image, by all of the images, m.
+        information: (M, 3, 3) inverse covariances of `place`, 1/m^2.
+    """
+
+    columns: NDArray[np.intp]
+    slots: NDArray[np.intp]
+    poses: NDArray[np.float64]
+    place: NDArray[np.float64]
+    information: NDArray[np.float64]
+
+
+def find_groups(
+    window: TrackWindow,
+    slots: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    min_members: int,
+    max_groups: int,
+    generator: np.random.Generator,
+) -> list[Group]:
+    """Group tracks by common motion.
+
+    Args:
+        window: The measurements.
+        slots: (F,) images, oldest first.
+        columns: (N,) tracks that move and are in no body, measured in the last of the images.
+        min_members: Smaller groups are none.
+        max_groups: Stop after so many.
+        generator: Where chance comes from.
+    """
+    groups: list[Group] = []
+    while len(columns) >= min_members and len(groups) < max_groups:
+        group = _largest(window, slots, columns, min_members, generator)
+        if group is None:
+            break
+        groups.append(group)
+        columns = np.setdiff1d(columns, group.columns)
+    return groups
+
+
+def follows(path: PathFit, rest: PathFit) -> NDArray[np.bool_]:
+    """Say which of N tracks follow a path and do not stand still, given how well either explains them."""
+    judged = path.freedom >= 3 * (MIN_SEEN - 1)
+    return judged & (path.ratio < FOLLOWS) & (rest.chi2 - path.chi2 > EVIDENCE)
+
+
+def spread(points: NDArray[np.float64]) -> float:
+    """Return how far, rms, points (N, 3) are from the line that fits them best, m."""
+    offset = points - points.mean(axis=0)
+    values = np.linalg.eigvalsh(offset.T @ offset / len(points))
+    return float(np.sqrt(max(values[0] + values[1], 0.0)))
+
+
+def _largest(
+    window: TrackWindow,
+    slots: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    min_members: int,
+    generator: np.random.Generator,
+) -> Group | None:
+    first = _reference(window, slots, columns)
+    both = columns[window.across[slots[first], columns] > 0]
+    if len(both) < min_members:
+        return None
+    seeds = _between(window, slots[first], slots[-1], both, generator)
+    if seeds is None or int(seeds.sum()) < min_members:
+        return None
+    return _through_window(window, slots[first:], columns, both[seeds], min_members)
+
+
+def _reference(window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.intp]) -> int:
+    """Return the oldest of the images in which nearly as many of the tracks were measured as in any."""
+    counts = (window.across[np.ix_(slots[:-1], columns)] > 0).sum(axis=1)
+    return int(np.argmax(counts >= 0.7 * counts.max()))
+
+
+def _between(
+    window: TrackWindow, then: int, now: int, columns: NDArray[np.intp], generator: np.random.Generator
+) -> NDArray[np.bool_] | None:
+    """Return which tracks agree on the motion between two images that most of them agree on."""
+    before, after = window.xyz[then, columns], window.xyz[now, columns]
+    information = _difference_information(window, then, now, columns)
+    triples = _neighbours(after, generator)
+    turns, shifts = align_triples(after[triples], before[triples])
+    poses = np.zeros((len(turns), 4, 4))
+    poses[:, :3, :3], poses[:, :3, 3], poses[:, 3, 3] = turns, shifts, 1.0
+    # The noise across the ray and along it differ; their mean is good enough to rank hypotheses.
+    precision = np.sqrt(np.trace(information, axis1=1, axis2=2) / 3)
+    errors = squared_errors(poses, after, before, np.repeat(precision[:, None], 3, axis=1))
+    scores = np.maximum(1 - errors / _CUTOFF**2, 0.0).sum(axis=1)
+    best: NDArray[np.float64] | None = None
+    for row in np.argsort(-scores, kind="stable")[:_GROWN]:
+        if not scores[row] > 0:
+            break
+        grown = refine(poses[row], after, before, information, iterations=5, cutoff=_CUTOFF)
+        if best is None or grown.weights.sum() > best.sum():
+            best = grown.weights
+    return None if best is None else np.asarray(best > 0)
+
+
+def _difference_information(
+    window: TrackWindow, then: int, now: int, columns: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return (N, 3, 3) information about differences of positions in two images; the rays are about alike."""
+    across = 1.0 / (1.0 / window.across[then, columns] + 1.0 / window.across[now, columns])
+    along = 1.0 / (1.0 / window.along[then, columns] + 1.0 / window.along[now, columns])
+    ray = window.ray[then, columns]
+    information = ray[:, :, None] * (ray * (along - across)[:, None])[:, None, :]
+    information[:, (0, 1, 2), (0, 1, 2)] += across[:, None]
+    return information
+
+
+def _neighbours(points: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.intp]:
+    """Draw (H, 3) triples of points, each of a random one and two of those next to it."""
+    count = len(points)
+    near = min(_NEIGHBOURS, count - 1)
+    seeds = generator.integers(0, count, _HYPOTHESES)
+    squares = (points * points).sum(axis=1)
+    distance = squares[seeds, None] + squares - 2 * points[seeds] @ points.T
+    distance[np.arange(_HYPOTHESES), seeds] = np.inf
+    nearest = np.argpartition(distance, near - 1, axis=1)[:, :near]
+    first = generator.integers(0, near, _HYPOTHESES)
+    second = (first + generator.integers(1, near, _HYPOTHESES)) % near
+    rows = np.arange(_HYPOTHESES)
+    return np.stack([seeds, nearest[rows, first], nearest[rows, second]], axis=1)
+
+
+def _through_window(
+    window: TrackWindow,
+    slots: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    seeds: NDArray[np.intp],
+    min_members: int,
+) -> Group | None:
+    """Keep those of the tracks that follow the seeds' path through all images."""
+    rest = at_rest(window, slots, columns)
+    place = window.xyz[slots[-1], seeds]
+    members = seeds
+    for _ in range(2):
+        poses = _path(window, slots, members, place)
+        useful = np.isfinite(poses[:, 0, 0])
+        if useful.sum() < MIN_SEEN or not useful[-1]:
+            return None
+        fit = along_path(window, slots[useful], columns, poses[useful])
+        keep = follows(fit, rest)
+        if keep.sum() < min_members:
+            return None
+        members, place = columns[keep], fit.place[keep]
+        # In the newest image nothing has moved.
+        back = poses[-1]
+        place = transform_points(back, place)
+    if spread(place) < _FLATNESS:
+        return None
+    poses = poses[useful] @ invert_pose(back)
+    turn = back[:3, :3]
+    information = turn @ fit.information[keep] @ turn.T
+    return Group(members, slots[useful], poses, place, information)
+
+
+def _path(
+    window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.intp], place: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return (F, 4, 4) poses that lay `place` (M, 3) on the measurements; NaN where fewer than three."""
+    poses = np.full((len(slots), 4, 4), np.nan)
+    pose = np.eye(4)
+    for k in range(len(slots) - 1, -1, -1):
+        across = window.across[slots[k], columns]
+        rows = np.flatnonzero(across > 0)
+        if len(rows) < 3:
+            continue
+        taken = columns[rows]
+        ray, dip = window.ray[slots[k], taken], window.along[slots[k], taken] - across[rows]
+        information = ray[:, :, None] * (ray * dip[:, None])[:, None, :]
+        information[:, (0, 1, 2), (0, 1, 2)] += across[rows, None]
+        found = refine(pose, place[rows], window.xyz[slots[k], taken], information, iterations=4, cutoff=8.0)
+        pose = poses[k] = found.pose
+    return poses

@@ -1,0 +1,96 @@
+"""Which track belongs to which body, and where on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cotracker_ros.reconstruction.body_window import places
+
+_MEMORY = 60.0  # images: a place on a body is a mean over about the last so many measurements
+
+
+@dataclass
+class Members:
+    """The tracks as parts of bodies, as parallel arrays in the order of the tracks.
+
+    Attributes:
+        ids: (N,) uint32 ids of the tracks.
+        labels: N labels.
+        code: (N,) int64 number of the label, 0 for "".
+        names: The labels by number, from 1 on.
+        body: (N,) int64 id of the track's body, 0 for none.
+        former: (N,) int64 id of the body that the track left because it contradicted it, 0 for none.
+        model: (N, 3) position in the frame of the body, m.
+        information: (N, 3, 3) inverse covariance of `model`, 1/m^2.
+        drift: (N,) how uncertain the body's pose was when the track joined, as a multiple of its uncertainty
+            when it was first seen.
+        misses: (N,) int64, images in which the track contradicted its body, less those in which it agreed.
+    """
+
+    ids: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    labels: tuple[str, ...] = ()
+    code: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    names: tuple[str, ...] = ()
+    body: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    former: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    model: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
+    information: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3, 3)))
+    drift: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    misses: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def follow(self, ids: NDArray[np.uint32], labels: tuple[str, ...]) -> None:
+        """Put the tracks into the order of `ids`; others are forgotten, new ones are in no body."""
+        rows, known = places(self.ids, ids)
+        for name in ("body", "former", "model", "information", "drift", "misses"):
+            old = getattr(self, name)
+            new = np.zeros((len(ids), *old.shape[1:]), old.dtype)
+            new[known] = old[rows[known]]
+            setattr(self, name, new)
+        self.ids, self.labels = ids, labels
+        self.names = tuple(sorted(set(labels) - {""}))
+        codes = {name: code for code, name in enumerate(self.names, 1)}
+        self.code = np.array([codes.get(label, 0) for label in labels], np.int64)
+
+    def of(self, body: int) -> NDArray[np.intp]:
+        """Return the rows of the members of a body."""
+        return np.flatnonzero(self.body == body)
+
+    def join(
+        self,
+        rows: NDArray[np.intp],
+        body: int,
+        model: NDArray[np.float64],
+        information: NDArray[np.float64],
+        drift: float,
+    ) -> None:
+        """Make tracks members of a body.
+
+        Args:
+            rows: (M,) tracks.
+            body: Id of the body.
+            model: (M, 3) in the body's frame, m.
+            information: (M, 3, 3) inverse covariances of `model`, 1/m^2.
+            drift: See the attributes.
+        """
+        self.body[rows], self.model[rows], self.information[rows] = body, model, information
+        self.drift[rows], self.misses[rows], self.former[rows] = drift, 0, 0
+
+    def observe(
+        self, rows: NDArray[np.intp], model: NDArray[np.float64], information: NDArray[np.float64]
+    ) -> None:
+        """Refine the places of tracks (M,) by measurements, given as `model` and its inverse covariances."""
+        total = self.information[rows] * (1.0 - 1.0 / _MEMORY) + information
+        pull = information @ (model - self.model[rows])[..., None]
+        self.model[rows] += np.linalg.solve(total, pull)[..., 0]
+        self.information[rows] = total
+
+    def judge(self, rows: NDArray[np.intp], agrees: NDArray[np.bool_], limit: int) -> NDArray[np.intp]:
+        """Count whether tracks (M,) agree with their bodies; return those that leave theirs."""
+        self.misses[rows] = np.maximum(self.misses[rows] + np.where(agrees, -1, 1), 0)
+        leaving = rows[self.misses[rows] >= limit]
+        self.former[leaving] = self.body[leaving]
+        self.body[leaving] = 0
+        return leaving
