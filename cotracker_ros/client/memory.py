@@ -102,6 +102,11 @@ class Feed:
             take(self._memory, time.monotonic())
             self._changed.notify_all()
 
+    def look_again(self) -> None:
+        """Let those who wait ask again: something else than the memory has changed."""
+        with self._changed:
+            self._changed.notify_all()
+
     def close(self, reason: str) -> None:
         """Let nobody wait any longer; `reason` is what they are told."""
         with self._changed:
@@ -109,7 +114,7 @@ class Feed:
             self._changed.notify_all()
 
     def ask(self, question: Callable[[Memory, float], Answer], timeout: float) -> Answer:
-        """Ask now, and again whenever something was put in, until there is an answer.
+        """Ask now, and again whenever something has changed, until there is an answer.
 
         Args:
             question: Called with the memory and ``time.monotonic()``; raises `ClientError` while it has no

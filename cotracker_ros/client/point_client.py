@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
+from tf2_msgs.msg import TFMessage
 
 from cotracker_ros.client import answers
 from cotracker_ros.client.answers import BodyPose, Position
@@ -20,13 +22,15 @@ from cotracker_ros.client.services import TrackerServices
 from cotracker_ros.client.target import Box, Target, What
 from cotracker_ros.messages import bodies_from_message, to_ros, tracks3d_from_message, tracks_from_message
 from cotracker_ros.msg import RigidBodyArray, Track3DArray, TrackArray
-from cotracker_ros.nodes.qos import RESULTS
+from cotracker_ros.nodes.qos import LATCHED, RESULTS
 from cotracker_ros.nodes.transforms import listen
 from cotracker_ros.reconstruction import Tracks3D
 from cotracker_ros.srv import AddPoints, AddRegion, RemoveTracks
 from cotracker_ros.tracking.types import Tracks
 
 Value = TypeVar("Value")
+
+_TRANSFORMS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class PointClient:
@@ -62,6 +66,9 @@ class PointClient:
         self._listen(TrackArray, f"{tracker}/tracks", lambda m: tracks_from_message(m)[0], Memory.put_tracks)
         self._listen(Track3DArray, f"{lifter}/tracks_3d", tracks3d_from_message, Memory.put_tracks_3d)
         self._listen(RigidBodyArray, f"{lifter}/bodies", bodies_from_message, Memory.put_bodies)
+        for topic, qos in (("/tf", _TRANSFORMS), ("/tf_static", LATCHED)):
+            # After those of `listen`, so that what came is known when those who wait for it ask again.
+            own.create_subscription(TFMessage, topic, lambda _: self._feed.look_again(), qos, raw=True)
         self._background.start(lambda: self._feed.close("the client is closed: ROS was shut down"))
 
     def close(self) -> None:
