@@ -8,11 +8,19 @@ from threading import Lock
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cotracker_ros.reconstruction.map_sums import (
+    MAX_VOXELS,
+    PointSums,
+    full_matrices,
+    largest_sigma,
+    measurement_information,
+    voxel_keys,
+)
 from cotracker_ros.reconstruction.types import DepthSource, PointMotion, Tracks3D
 
-_MIN_SIGMA = 0.001  # m: averaging does not remove what the camera's calibration gets wrong
-_MERGE_AFTER = 2048  # points of ended tracks that wait before they are sorted into voxels
-_VOXEL_BITS = 21  # per axis in a 64-bit key: a million voxels each way
+_MERGE_AFTER = 2048  # points of ended tracks, or voxels to forget, that wait before the voxels are sorted
+_PIXEL = 0.002  # rad: a pixel of a camera of 500 px focal length
+_NEIGHBOURS = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3), axis=-1).reshape(-1, 3)
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class StaticMapConfig:
                 raise ValueError(
                     f"the map setting {item.name} is {getattr(self, item.name)}: give a positive number"
                 )
-        if self.radius / self.voxel_size > 2 ** (_VOXEL_BITS - 2):
+        if self.radius / self.voxel_size > MAX_VOXELS:
             raise ValueError(
                 f"a map of radius {self.radius} m has too many voxels of {self.voxel_size} m: "
                 "give larger voxels or a smaller radius"
@@ -56,131 +64,64 @@ class MapPoints:
     Attributes:
         xyz: (M, 3) float32, m, in the map's frame.
         rgb: (M, 3) uint8.
-        sigma: (M,) float32, one standard deviation, m.
+        sigma: (M,) float32, one standard deviation in the least certain direction, m.
+        covariance: (M, 3, 3) float32, m^2, in the axes of the map's frame.
     """
 
     xyz: NDArray[np.float32]
     rgb: NDArray[np.uint8]
     sigma: NDArray[np.float32]
+    covariance: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.sigma)
 
 
-@dataclass
-class _Sums:
-    """Running sums of points: weight is the inverse variance.
-
-    Attributes:
-        key: (M,) int64, what the sums belong to: a track's id or a voxel.
-        weight: (M,) sum of the weights, 1/m^2.
-        xyz: (M, 3) weighted mean.
-        rgb: (M, 3) weighted mean.
-        seen: (M,) int64, number of the update that last added something.
-    """
-
-    key: NDArray[np.int64]
-    weight: NDArray[np.float64]
-    xyz: NDArray[np.float64]
-    rgb: NDArray[np.float64]
-    seen: NDArray[np.int64]
-
-    @classmethod
-    def empty(cls) -> _Sums:
-        return cls(
-            np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, np.int64)
-        )
-
-    def __len__(self) -> int:
-        return len(self.key)
-
-    def take(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> _Sums:
-        return _Sums(*(getattr(self, item.name)[which] for item in fields(self)))
-
-    def joined(self, other: _Sums) -> _Sums:
-        """Return both after each other."""
-        parts = [(getattr(self, item.name), getattr(other, item.name)) for item in fields(self)]
-        return _Sums(*(np.concatenate(pair) for pair in parts))
-
-    def in_voxels(self, voxel_size: float) -> _Sums:
-        """Return one row for each voxel that holds any, sorted by voxel."""
-        key, row = np.unique(_voxel_keys(self.xyz, voxel_size), return_inverse=True)
-        row = row.ravel()
-        weight = np.asarray(np.bincount(row, self.weight, len(key)), dtype=np.float64)
-        mean = [
-            np.bincount(row, self.weight * column, len(key)) / weight for column in (*self.xyz.T, *self.rgb.T)
-        ]
-        seen = np.zeros(len(key), np.int64)
-        np.maximum.at(seen, row, self.seen)
-        return _Sums(key, weight, np.stack(mean[:3], axis=1), np.stack(mean[3:], axis=1), seen)
-
-    def absorbed(self, other: _Sums) -> _Sums:
-        """Return the union of two sets of voxels, both sorted by voxel; neither is changed."""
-        if not len(self):
-            return other
-        place = np.searchsorted(self.key, other.key)
-        known = self.key[np.minimum(place, len(self) - 1)] == other.key
-        row = place[known]
-        result = self.take(np.arange(len(self)))
-        added = other.weight[known]
-        result.weight[row] += added
-        share = (added / result.weight[row])[:, None]
-        result.xyz[row] += share * (other.xyz[known] - result.xyz[row])
-        result.rgb[row] += share * (other.rgb[known] - result.rgb[row])
-        result.seen[row] = np.maximum(result.seen[row], other.seen[known])
-        new = other.take(~known)
-        arrays = ((getattr(result, item.name), getattr(new, item.name)) for item in fields(self))
-        return _Sums(*(np.insert(old, place[~known], rows, axis=0) for old, rows in arrays))
-
-
-@dataclass
+@dataclass(frozen=True, eq=False)
 class _LiveTracks:
     """Estimates of the tracks that still run.
 
     Attributes:
-        sums: Weighted means, keyed by the track's id.
-        scatter: (N,) weighted sum of squared distances from the mean, in variances.
-        count: (N,) measurements.
+        sums: Over their measurements, keyed by the track's id.
+        still: (N,) bool, it stood still when that could last be told.
         run: (N,) images in a row in which the track moved.
         moved: (N,) bool, it moved long enough to stay out.
     """
 
-    sums: _Sums
-    scatter: NDArray[np.float64]
-    count: NDArray[np.int64]
+    sums: PointSums
+    still: NDArray[np.bool_]
     run: NDArray[np.int64]
     moved: NDArray[np.bool_]
 
     @classmethod
-    def empty(cls) -> _LiveTracks:
-        zero = np.zeros(0, np.int64)
-        return cls(_Sums.empty(), np.zeros(0), zero, zero, np.zeros(0, bool))
+    def empty(cls, ids: NDArray[np.int64] | None = None) -> _LiveTracks:
+        sums = PointSums.empty(ids)
+        count = len(sums)
+        return cls(sums, np.zeros(count, bool), np.zeros(count, np.int64), np.zeros(count, bool))
 
     def for_ids(self, ids: NDArray[np.int64]) -> _LiveTracks:
         """Return the estimates in the order of `ids`, empty ones for ids not known."""
-        count = len(ids)
-        zero = np.zeros(count, np.int64)
-        sums = _Sums(ids, np.zeros(count), np.zeros((count, 3)), np.zeros((count, 3)), zero.copy())
-        result = _LiveTracks(sums, np.zeros(count), zero, zero.copy(), np.zeros(count, bool))
+        result = _LiveTracks.empty(ids)
         _, new, old = np.intersect1d(ids, self.sums.key, assume_unique=True, return_indices=True)
-        for item in fields(_Sums):
-            getattr(sums, item.name)[new] = getattr(self.sums, item.name)[old]
-        for name in ("scatter", "count", "run", "moved"):
+        for name in ("anchor", "table", "seen"):
+            getattr(result.sums, name)[new] = getattr(self.sums, name)[old]
+        for name in ("still", "run", "moved"):
             getattr(result, name)[new] = getattr(self, name)[old]
         return result
 
-    def static(self, config: StaticMapConfig) -> NDArray[np.bool_]:
-        """(N,) bool: measured often enough and never seen to move."""
-        # Three degrees of freedom per measurement, of which the depth's is nearly all of the variance.
-        spread = np.sqrt(self.scatter / np.maximum(self.count, 1))
-        return (self.count >= config.min_measurements) & (spread <= config.max_spread) & ~self.moved
+    def static(self, config: StaticMapConfig) -> PointSums:
+        """Return those known to stand still, measured often enough, that scatter no more than noise."""
+        sums = self.sums.take(self.still & ~self.moved & (self.sums.count >= config.min_measurements))
+        return sums.take(sums.estimates().spread <= config.max_spread)
 
 
 class StaticMap:
     """Collects static points; safe to read while another thread adds.
 
-    Each track has a running mean, weighted by inverse variance. When the track ends, its mean goes to a
-    voxel of the map, if the track stood still. The points of running tracks are part of the map, too.
+    Each track has a running estimate with covariance. It enters the map when it is known to stand still and
+    its measurements scatter no more than their noise explains. When the track ends, its estimate goes to a
+    voxel of the map. Where a track is seen to start moving, what the map held there is forgotten, as it
+    moved as well.
 
     Args:
         config: What enters and how large the map gets.
@@ -190,8 +131,9 @@ class StaticMap:
         self.config = config or StaticMapConfig()
         self._lock = Lock()
         self._live = _LiveTracks.empty()
-        self._ended = _Sums.empty()
-        self._voxels = _Sums.empty()
+        self._ended = PointSums.empty()
+        self._voxels = PointSums.empty()
+        self._erased = np.zeros(0, np.int64)  # voxels to leave out, until the next merge takes them away
         self._centre: NDArray[np.float64] | None = None
         self._updates = 0
 
@@ -200,54 +142,71 @@ class StaticMap:
         points: Tracks3D,
         *,
         centre: ArrayLike | None = None,
+        exclude: NDArray[np.bool_] | None = None,
+        ray_sigma: float = _PIXEL,
     ) -> None:
         """Take the points of one image; only measured ones count.
 
         Args:
             points: Points in the map's frame, which is always the same one.
-            centre: (3,) position of the camera in the map's frame, m; None leaves far points alone.
+            centre: (3,) position of the camera in the map's frame, m. None leaves far points alone and takes
+                points to be as uncertain across their viewing ray as along it.
+            exclude: (N,) bool, points that are known to belong to something that moves, whatever their
+                flags say.
+            ray_sigma: Standard deviation of the direction of a point's viewing ray, rad.
         """
+        moving = points.motion == PointMotion.MOVING
+        if exclude is not None:
+            moving |= exclude
         with self._lock:
             self._updates += 1
             ids = points.ids.astype(np.int64)
             if not np.array_equal(ids, self._live.sums.key):
-                ended = self._live.sums.take(
-                    self._live.static(self.config) & ~np.isin(self._live.sums.key, ids)
-                )
-                self._ended = self._ended.joined(ended)
+                gone = ~np.isin(self._live.sums.key, ids)
+                if gone.any():
+                    self._end(gone)
                 self._live = self._live.for_ids(ids)
-            self._accumulate(points, points.motion == PointMotion.MOVING)
             if centre is not None:
                 self._centre = np.asarray(centre, dtype=np.float64)
-            if len(self._ended) >= _MERGE_AFTER:
+            self._watch(points, moving)
+            rows = np.flatnonzero((points.source == DepthSource.MEASURED) & ~moving & ~self._live.moved)
+            xyz = points.xyz[rows].astype(np.float64)
+            sigma = points.sigma[rows].astype(np.float64)
+            information = measurement_information(
+                xyz, sigma, None if centre is None else self._centre, ray_sigma
+            )
+            self._live.sums.add(rows, xyz, information, points.rgb[rows], self._updates)
+            if max(len(self._ended), len(self._erased)) >= _MERGE_AFTER:
                 self._merge()
 
     def end_tracks(self) -> None:
         """Close all running tracks, because their ids will not go on (a new epoch)."""
         with self._lock:
-            self._ended = self._ended.joined(self._live.sums.take(self._live.static(self.config)))
+            self._end(np.ones(len(self._live.sums), bool))
             self._live = _LiveTracks.empty()
 
     def reset(self) -> None:
         """Forget everything."""
         with self._lock:
             self._live = _LiveTracks.empty()
-            self._ended = _Sums.empty()
-            self._voxels = _Sums.empty()
+            self._ended = self._voxels = PointSums.empty()
+            self._erased = np.zeros(0, np.int64)
             self._centre = None
 
     def points(self) -> MapPoints:
         """Return the map as it is now."""
         with self._lock:
             # Copies and arrays that nobody changes: the long part needs no lock.
-            live = self._live.sums.take(self._live.static(self.config))
-            recent, voxels, centre = self._ended.joined(live), self._voxels, self._centre
-        sums = _bounded(voxels.absorbed(recent.in_voxels(self.config.voxel_size)), centre, self.config)
-        sigma = np.maximum(1.0 / np.sqrt(sums.weight), _MIN_SIGMA)
+            recent = self._ended.joined(self._live.static(self.config))
+            voxels, erased, centre = self._voxels, self._erased, self._centre
+        new = recent.in_voxels(self.config.voxel_size)
+        sums = _bounded(voxels.without(erased).absorbed(new), centre, self.config)
+        found = sums.estimates()
         return MapPoints(
-            sums.xyz.astype(np.float32),
-            np.clip(np.rint(sums.rgb), 0, 255).astype(np.uint8),
-            sigma.astype(np.float32),
+            found.xyz.astype(np.float32),
+            np.clip(np.rint(found.rgb), 0, 255).astype(np.uint8),
+            largest_sigma(found.covariance).astype(np.float32),
+            full_matrices(found.covariance).astype(np.float32),
         )
 
     @property
@@ -265,45 +224,44 @@ class StaticMap:
         """(M,) standard deviations, m."""
         return self.points().sigma
 
-    def _accumulate(self, points: Tracks3D, moving: NDArray[np.bool_]) -> None:
-        live, sums = self._live, self._live.sums
+    def _end(self, gone: NDArray[np.bool_]) -> None:
+        """Keep what is worth it of tracks that ended."""
+        live = self._live
+        ended = _LiveTracks(live.sums.take(gone), live.still[gone], live.run[gone], live.moved[gone])
+        self._ended = self._ended.joined(ended.static(self.config))
+
+    def _watch(self, points: Tracks3D, moving: NDArray[np.bool_]) -> None:
+        """See which tracks move; forget the map where one of them stood."""
+        live = self._live
         measured = points.source == DepthSource.MEASURED
-        live.run = np.where(measured, np.where(moving, live.run + 1, 0), live.run)
-        live.moved |= live.run >= self.config.moving_images
-        rows = np.flatnonzero(measured & ~moving)
-        xyz = points.xyz[rows].astype(np.float64)
-        weight = 1.0 / np.maximum(points.sigma[rows].astype(np.float64), _MIN_SIGMA) ** 2
-        total = sums.weight[rows] + weight
-        share = (weight / total)[:, None]
-        offset = xyz - sums.xyz[rows]
-        # Welford's update: the product of the distances to the old and to the new mean.
-        live.scatter[rows] += weight * (1 - share[:, 0]) * (offset**2).sum(axis=1) * (live.count[rows] > 0)
-        sums.xyz[rows] += share * offset
-        sums.rgb[rows] += share * (points.rgb[rows] - sums.rgb[rows])
-        sums.weight[rows] = total
-        sums.seen[rows] = self._updates
-        live.count[rows] += 1
+        live.still[:] = (live.still | (points.motion == PointMotion.STATIC)) & ~moving
+        live.run[:] = np.where(measured, np.where(moving, live.run + 1, 0), live.run)
+        left = (live.run >= self.config.moving_images) & ~live.moved
+        if not left.any():
+            return
+        live.moved[left] = True
+        stood = live.sums.take(left & (live.sums.count >= self.config.min_measurements)).estimates().xyz
+        near = (stood[:, None] + _NEIGHBOURS * self.config.voxel_size).reshape(-1, 3)
+        keys = np.unique(voxel_keys(near, self.config.voxel_size))
+        self._erased = np.union1d(self._erased, keys)
+        of_ended = voxel_keys(self._ended.estimates().xyz, self.config.voxel_size)
+        self._ended = self._ended.take(~np.isin(of_ended, keys))
 
     def _merge(self) -> None:
-        voxels = self._voxels.absorbed(self._ended.in_voxels(self.config.voxel_size))
+        """Sort the points of ended tracks into the voxels."""
+        new = self._ended.in_voxels(self.config.voxel_size)
+        voxels = self._voxels.without(self._erased).absorbed(new)
         self._voxels = _bounded(voxels, self._centre, self.config)
-        self._ended = _Sums.empty()
+        self._ended, self._erased = PointSums.empty(), np.zeros(0, np.int64)
 
 
-def _bounded(sums: _Sums, centre: NDArray[np.float64] | None, config: StaticMapConfig) -> _Sums:
+def _bounded(voxels: PointSums, centre: NDArray[np.float64] | None, config: StaticMapConfig) -> PointSums:
     """Return the voxels near the camera, no more than allowed."""
-    if centre is not None and len(sums):
-        near = np.asarray(((sums.xyz - centre) ** 2).sum(axis=1) <= config.radius**2)
+    if centre is not None and len(voxels):
+        near = np.asarray(((voxels.anchor - centre) ** 2).sum(axis=1) <= config.radius**2)
         if not near.all():
-            sums = sums.take(near)
-    if len(sums) > config.max_points:
-        newest = np.argpartition(-sums.seen, config.max_points - 1)[: config.max_points]
-        sums = sums.take(np.sort(newest))
-    return sums
-
-
-def _voxel_keys(xyz: NDArray[np.float64], voxel_size: float) -> NDArray[np.int64]:
-    """Pack the three voxel numbers of each point into one integer."""
-    half = 1 << (_VOXEL_BITS - 1)
-    cell = np.clip(np.floor(xyz / voxel_size), -half, half - 1).astype(np.int64) + half
-    return np.asarray((cell[:, 0] << (2 * _VOXEL_BITS)) | (cell[:, 1] << _VOXEL_BITS) | cell[:, 2])
+            voxels = voxels.take(near)
+    if len(voxels) > config.max_points:
+        newest = np.argpartition(-voxels.seen, config.max_points - 1)[: config.max_points]
+        voxels = voxels.take(np.sort(newest))
+    return voxels

@@ -335,10 +335,10 @@ def test_points_come_go_and_change_places_without_mixing():
 
 def test_a_new_epoch_forgets_points_and_keeps_the_map():
     lifter = make_lifter()
-    for frame in range(8):
+    for frame in range(20):
         step(lifter, frame, GRID, flat_depth())
     before = len(lifter.map.points())
-    result = step(lifter, 8, GRID, flat_depth(), epoch=1, flags=OCCLUDED)
+    result = step(lifter, 20, GRID, flat_depth(), epoch=1, flags=OCCLUDED)
     assert (result.source == DepthSource.NONE).all()
     assert len(lifter.map.points()) == before == len(GRID)
 
