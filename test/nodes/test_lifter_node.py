@@ -231,7 +231,7 @@ def test_the_map_reaches_a_latecomer_is_saved_and_forgotten(graph, tmp_path):
     path = tmp_path / "sub" / "map.ply"
     rig = Rig(graph, map_path=str(path))
     assert not graph.call(Trigger, "lifter/save_map").success, "there is nothing to save yet"
-    rig.play(range(10))
+    rig.play(range(20))
     graph.until(lambda: rig.node._stream._map._published is not None)
     late = graph.listen(PointCloud2, "lifter/map", latched=True)
     cloud = cloud_from_message(late.wait_for(lambda m: m.width == 3))
@@ -243,12 +243,12 @@ def test_the_map_reaches_a_latecomer_is_saved_and_forgotten(graph, tmp_path):
     assert read_ply(path).xyz.shape == (3, 3)
     assert graph.call(Trigger, "lifter/reset").success
     late.wait_for(lambda m: m.width == 0)
-    assert np.all(rig.play([11]).source == DepthSource.MEASURED), "camera and stream go on"
+    assert np.all(rig.play([21]).source == DepthSource.MEASURED), "camera and stream go on"
 
 
 def test_a_map_that_cannot_be_written_is_refused_with_a_sentence(graph):
     rig = Rig(graph)
-    rig.play(range(10))
+    rig.play(range(20))
     assert rig.node.set_parameters([Parameter("map_path", value="/proc/no/map.ply")])[0].successful
     graph.until(lambda: rig.node._stream._config.map_path == "/proc/no/map.ply")
     refused = graph.call(Trigger, "lifter/save_map")
