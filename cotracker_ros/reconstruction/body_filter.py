@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cotracker_ros.reconstruction.ellipsoids import inverse
 from cotracker_ros.reconstruction.rigid import difference, rotation_exp, skew
 
 _ITERATIONS = 4
 _SURPRISE = 30.0  # of an innovation of six degrees of freedom; by noise alone once in 25,000 images
+_SMALL = 1e-5  # m and rad: smaller steps change nothing that matters
 _SOFT = 3.0  # sigmas: beyond them an error counts for less in the first steps
 
 
@@ -131,10 +133,10 @@ def correct(
     covariance, eye = states.covariance, np.eye(6)
     surprise = np.zeros(count)
     turn = pose[points.owner, :3, :3]
-    information = np.linalg.inv(points.covariance + turn @ points.model_covariance @ turn.transpose(0, 2, 1))
+    information = inverse(points.covariance + turn @ points.model_covariance @ turn.transpose(0, 2, 1))
     for iteration in range(_ITERATIONS):
         offsets, residuals, squared = _errors(pose, points, information)
-        if iteration < 2:
+        if iteration == 0:
             weights = 1.0 / (1.0 + squared / _SOFT**2)
         else:
             weights = (squared < gate_sigmas**2).astype(np.float64)
@@ -148,6 +150,8 @@ def correct(
         pose[:, :3, 3] += step[:, :3]
         pose[:, :3, :3] = rotation_exp(step[:, 3:]) @ pose[:, :3, :3]
         shift = shift + step
+        if iteration > 1 and np.abs(step).max() < _SMALL:
+            break
     _, _, squared = _errors(pose, points, information)
     agrees = squared < gate_sigmas**2
     agreeing = np.add.reduceat(agrees.astype(np.int64), edges[:-1])

@@ -15,6 +15,7 @@ from cotracker_ros.reconstruction.body_filter import (
     predict,
 )
 from cotracker_ros.reconstruction.body_window import Measured
+from cotracker_ros.reconstruction.ellipsoids import inverse
 from cotracker_ros.reconstruction.rigid import consensus
 
 _NS = 1e-9
@@ -93,7 +94,7 @@ def _measure(
     taken = MemberPoints(
         owner,
         members.model[rows],
-        np.linalg.inv(members.information[rows]),
+        inverse(members.information[rows]),
         points.xyz[rows],
         points.covariance(rows),
     )
@@ -204,7 +205,7 @@ def _find_again(
     taken = MemberPoints(
         np.zeros(len(rows), np.intp),
         members.model[rows],
-        np.linalg.inv(members.information[rows]),
+        inverse(members.information[rows]),
         points.xyz[rows],
         points.covariance(rows),
     )

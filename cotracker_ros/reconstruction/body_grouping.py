@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.body_window import PathFit, TrackWindow, along_path, at_rest
+from cotracker_ros.reconstruction.ellipsoids import ellipsoids
 from cotracker_ros.reconstruction.poses import invert_pose, transform_points
 from cotracker_ros.reconstruction.rigid import align_triples, refine, squared_errors
 
@@ -22,6 +23,7 @@ _NEIGHBOURS = 10
 _GROWN = 2  # hypotheses that are grown
 _CUTOFF = 4.0  # sigmas between two images
 FOLLOWS = 2.5  # squared error for each degree of freedom of a track that follows a path, at most
+SLIDES = 20.0  # squared sigmas of a straight motion away from the path, three degrees of freedom, at most
 EVIDENCE = 30.0  # how much better, in squared sigmas, a path must explain a track than rest does
 MIN_SEEN = 4  # images of the window in which a track must have been measured to be judged
 _FLATNESS = 0.01  # m: points nearer to a common line than this give no orientation
@@ -74,10 +76,24 @@ def find_groups(
     return groups
 
 
-def follows(path: PathFit, rest: PathFit) -> NDArray[np.bool_]:
-    """Say which of N tracks follow a path and do not stand still, given how well either explains them."""
-    judged = path.freedom >= 3 * (MIN_SEEN - 1)
-    return judged & (path.ratio < FOLLOWS) & (rest.chi2 - path.chi2 > EVIDENCE)
+def follows(path: PathFit, rest: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say which of N tracks follow a path and do not stand still.
+
+    Args:
+        path: How well the path explains them.
+        rest: (N,) chi2 of standing still in the same images.
+    """
+    return judged(path) & stays(path) & (rest - path.chi2 > EVIDENCE)
+
+
+def judged(path: PathFit) -> NDArray[np.bool_]:
+    """Say which of N tracks were measured often enough to be judged."""
+    return path.freedom >= 3 * (MIN_SEEN - 1)
+
+
+def stays(path: PathFit) -> NDArray[np.bool_]:
+    """Say which of N tracks keep their places in the moving frame."""
+    return (path.ratio < FOLLOWS) & (path.slide < SLIDES)
 
 
 def spread(points: NDArray[np.float64]) -> float:
@@ -140,10 +156,7 @@ def _difference_information(
     """Return (N, 3, 3) information about differences of positions in two images; the rays are about alike."""
     across = 1.0 / (1.0 / window.across[then, columns] + 1.0 / window.across[now, columns])
     along = 1.0 / (1.0 / window.along[then, columns] + 1.0 / window.along[now, columns])
-    ray = window.ray[then, columns]
-    information = ray[:, :, None] * (ray * (along - across)[:, None])[:, None, :]
-    information[:, (0, 1, 2), (0, 1, 2)] += across[:, None]
-    return information
+    return ellipsoids(window.ray[then, columns], across, along)
 
 
 def _neighbours(points: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.intp]:
@@ -169,7 +182,6 @@ def _through_window(
     min_members: int,
 ) -> Group | None:
     """Keep those of the tracks that follow the seeds' path through all images."""
-    rest = at_rest(window, slots, columns)
     place = window.xyz[slots[-1], seeds]
     members = seeds
     for _ in range(2):
@@ -178,7 +190,7 @@ def _through_window(
         if useful.sum() < MIN_SEEN or not useful[-1]:
             return None
         fit = along_path(window, slots[useful], columns, poses[useful])
-        keep = follows(fit, rest)
+        keep = follows(fit, at_rest(window, slots[useful], columns).chi2)
         if keep.sum() < min_members:
             return None
         members, place = columns[keep], fit.place[keep]
@@ -205,9 +217,8 @@ def _path(
         if len(rows) < 3:
             continue
         taken = columns[rows]
-        ray, dip = window.ray[slots[k], taken], window.along[slots[k], taken] - across[rows]
-        information = ray[:, :, None] * (ray * dip[:, None])[:, None, :]
-        information[:, (0, 1, 2), (0, 1, 2)] += across[rows, None]
+        along = window.along[slots[k], taken]
+        information = ellipsoids(window.ray[slots[k], taken], across[rows], along)
         found = refine(pose, place[rows], window.xyz[slots[k], taken], information, iterations=4, cutoff=8.0)
         pose = poses[k] = found.pose
     return poses

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.body_window import places
+from cotracker_ros.reconstruction.ellipsoids import inverse
 
 _MEMORY = 60.0  # images: a place on a body is a mean over about the last so many measurements
 
@@ -28,6 +29,7 @@ class Members:
         drift: (N,) how uncertain the body's pose was when the track joined, as a multiple of its uncertainty
             when it was first seen.
         misses: (N,) int64, images in which the track contradicted its body, less those in which it agreed.
+        strayed: (N,) bool, the track was last found to slide away from its body.
     """
 
     ids: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
@@ -40,11 +42,12 @@ class Members:
     information: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3, 3)))
     drift: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     misses: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    strayed: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     def follow(self, ids: NDArray[np.uint32], labels: tuple[str, ...]) -> None:
         """Put the tracks into the order of `ids`; others are forgotten, new ones are in no body."""
         rows, known = places(self.ids, ids)
-        for name in ("body", "former", "model", "information", "drift", "misses"):
+        for name in ("body", "former", "model", "information", "drift", "misses", "strayed"):
             old = getattr(self, name)
             new = np.zeros((len(ids), *old.shape[1:]), old.dtype)
             new[known] = old[rows[known]]
@@ -77,6 +80,7 @@ class Members:
         """
         self.body[rows], self.model[rows], self.information[rows] = body, model, information
         self.drift[rows], self.misses[rows], self.former[rows] = drift, 0, 0
+        self.strayed[rows] = False
 
     def observe(
         self, rows: NDArray[np.intp], model: NDArray[np.float64], information: NDArray[np.float64]
@@ -84,13 +88,21 @@ class Members:
         """Refine the places of tracks (M,) by measurements, given as `model` and its inverse covariances."""
         total = self.information[rows] * (1.0 - 1.0 / _MEMORY) + information
         pull = information @ (model - self.model[rows])[..., None]
-        self.model[rows] += np.linalg.solve(total, pull)[..., 0]
+        self.model[rows] += (inverse(total) @ pull)[..., 0]
         self.information[rows] = total
 
-    def judge(self, rows: NDArray[np.intp], agrees: NDArray[np.bool_], limit: int) -> NDArray[np.intp]:
-        """Count whether tracks (M,) agree with their bodies; return those that leave theirs."""
+    def judge(self, rows: NDArray[np.intp], agrees: NDArray[np.bool_], limit: int) -> None:
+        """Count whether tracks (M,) agree with their bodies; those that often do not leave theirs."""
         self.misses[rows] = np.maximum(self.misses[rows] + np.where(agrees, -1, 1), 0)
-        leaving = rows[self.misses[rows] >= limit]
-        self.former[leaving] = self.body[leaving]
-        self.body[leaving] = 0
-        return leaving
+        self.leave(rows[self.misses[rows] >= limit])
+
+    def stray(self, rows: NDArray[np.intp], strays: NDArray[np.bool_]) -> None:
+        """Note which of tracks (M,) slide away from their bodies; those that did before leave theirs."""
+        again = strays & self.strayed[rows]
+        self.strayed[rows] = strays
+        self.leave(rows[again])
+
+    def leave(self, rows: NDArray[np.intp]) -> None:
+        """Take tracks out of their bodies, because they contradict them."""
+        self.former[rows] = self.body[rows]
+        self.body[rows] = 0

@@ -13,7 +13,14 @@ from cotracker_ros.reconstruction.body import (
     start_by_motion,
 )
 from cotracker_ros.reconstruction.body_config import BodiesConfig
-from cotracker_ros.reconstruction.body_grouping import MIN_SEEN, Group, find_groups, follows
+from cotracker_ros.reconstruction.body_grouping import (
+    MIN_SEEN,
+    Group,
+    find_groups,
+    follows,
+    judged,
+    stays,
+)
 from cotracker_ros.reconstruction.body_window import Measured, along_path, at_rest, places, trend
 from cotracker_ros.reconstruction.rigid import align, difference, rotation_log
 
@@ -49,6 +56,7 @@ def _join(
     if not bodies or not len(rows):
         return rows
     members = state.members
+    rest = at_rest(state.window, slots, rows).chi2
     best, choice = np.full(len(rows), np.inf), np.zeros(len(rows), np.int64)
     for body in bodies:
         useful = slots[np.isfinite(body.path[slots, 0, 0])]
@@ -61,13 +69,29 @@ def _join(
         if not len(taken):
             continue
         path = along_path(state.window, useful, rows[taken], body.path[useful])
-        joins = follows(path, at_rest(state.window, useful, rows[taken])) & (path.ratio < best[taken])
+        still = rest[taken]
+        if len(useful) < len(slots):
+            still = at_rest(state.window, useful, rows[taken]).chi2
+        joins = follows(path, still) & (path.ratio < best[taken])
         best[taken[joins]], choice[taken[joins]] = path.ratio[joins], body.id
     for body in bodies:
         joining = rows[choice == body.id]
         if len(joining):
             join_body(state, body, joining, points)
     return rows[choice == 0]
+
+
+def check_members(state: BodiesState) -> None:
+    """Let go of members that slide away from their bodies, slowly enough to agree in every single image."""
+    slots = state.window.recent(np.inf, state.window.size)
+    for body in state.active:
+        rows = state.members.of(body.id)
+        useful = slots[np.isfinite(body.path[slots, 0, 0])]
+        if len(useful) < MIN_SEEN or not len(rows):
+            continue
+        path = along_path(state.window, useful, rows, body.path[useful])
+        strays = judged(path) & ~stays(path)
+        state.members.stray(rows, strays)
 
 
 def find_bodies(
@@ -179,4 +203,5 @@ def _moves_as_one(
     if len(useful) < MIN_SEEN or len(rows) < MIN_SEEN:
         return False
     fit = along_path(state.window, useful, rows, path[useful])
-    return bool(follows(fit, at_rest(state.window, useful, rows)).mean() >= _MOVES_AS_ONE)
+    still = at_rest(state.window, useful, rows).chi2
+    return bool(follows(fit, still).mean() >= _MOVES_AS_ONE)

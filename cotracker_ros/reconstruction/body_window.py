@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from cotracker_ros.reconstruction.ellipsoids import ellipsoids, inverse
 from cotracker_ros.reconstruction.types import DepthSource, Tracks3D
 
 _NS = 1e-9
@@ -40,24 +41,16 @@ class Measured:
 
     def covariance(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return (M, 3, 3) covariances of measured tracks, m^2."""
-        return _ellipsoids(self.ray[rows], 1.0 / self.across[rows], 1.0 / self.along[rows])
+        return ellipsoids(self.ray[rows], 1.0 / self.across[rows], 1.0 / self.along[rows])
 
     def information(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return the (M, 3, 3) inverses of the covariances, 1/m^2."""
-        return _ellipsoids(self.ray[rows], self.across[rows], self.along[rows])
+        return ellipsoids(self.ray[rows], self.across[rows], self.along[rows])
 
     def sigmas(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return (M, 3) standard deviations along the axes of the camera, for rays near its axis, m."""
         across, along = self.across[rows] ** -0.5, self.along[rows] ** -0.5
         return np.stack([across, across, along], axis=1)
-
-
-def _ellipsoids(
-    ray: NDArray[np.float64], across: NDArray[np.float64], along: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    outer = ray[:, :, None] * (ray * (along - across)[:, None])[:, None, :]
-    outer[:, (0, 1, 2), (0, 1, 2)] += across[:, None]
-    return outer
 
 
 def measured(
@@ -153,7 +146,7 @@ class TrackWindow:
         now = self.stamps[self.slot]
         order = np.argsort(self.stamps, kind="stable")
         stamps = self.stamps[order]
-        order = order[(stamps >= 0) & (stamps >= now - int(seconds / _NS))]
+        order = order[(stamps >= 0) & (stamps >= now - seconds / _NS)]
         if len(order) > count:
             order = order[np.round(np.linspace(0, len(order) - 1, count)).astype(np.intp)]
         return np.asarray(order, np.intp)
@@ -166,12 +159,15 @@ class PathFit:
     Attributes:
         chi2: (N,) sum of squared errors, in sigmas.
         freedom: (N,) its degrees of freedom: three for each measurement after the first.
+        slide: (N,) the part of it that a straight motion within the moving frame explains, three degrees of
+            freedom: it tells slow motions from noise.
         place: (N, 3) mean position in the moving frame, m.
         information: (N, 3, 3) inverse covariance of `place`, 1/m^2.
     """
 
     chi2: NDArray[np.float64]
     freedom: NDArray[np.int64]
+    slide: NDArray[np.float64]
     place: NDArray[np.float64]
     information: NDArray[np.float64]
 
@@ -209,10 +205,32 @@ def along_path(
     information[:, (0, 1, 2), (0, 1, 2)] += total[:, None]
     pull = weighted.sum(axis=0)
     seen = (across > 0).sum(axis=0)
-    solvable = np.where((seen > 0)[:, None, None], information, np.eye(3))
-    step = np.linalg.solve(solvable, pull[..., None])[..., 0]
+    covariance = inverse(np.where((seen > 0)[:, None, None], information, np.eye(3)))
+    step = (covariance @ pull[..., None])[..., 0]
     chi2 = (offset * weighted).sum(axis=(0, 2)) - (pull * step).sum(axis=1)
-    return PathFit(np.maximum(chi2, 0.0), 3 * np.maximum(seen - 1, 0), start + step, information)
+    return PathFit(
+        chi2=np.maximum(chi2, 0.0),
+        freedom=3 * np.maximum(seen - 1, 0),
+        slide=_slide(window.stamps[slots], across, weighted, covariance),
+        place=start + step,
+        information=information,
+    )
+
+
+def _slide(
+    stamps: NDArray[np.int64],
+    across: NDArray[np.float64],
+    weighted: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return `PathFit.slide` of weighted offsets (F, N, 3) from the mean places of `covariance` (N, 3, 3)."""
+    seconds = ((stamps - stamps[-1]) * _NS)[:, None]
+    total = np.maximum(across.sum(axis=0), 1e-12)
+    centred = seconds - (seconds * across).sum(axis=0) / total
+    moment = (across * centred * centred).sum(axis=0) / total
+    pull = (centred[..., None] * weighted).sum(axis=0)
+    chi2 = (pull * (covariance @ pull[..., None])[..., 0]).sum(axis=1)
+    return np.asarray(chi2 / np.maximum(moment, 1e-12))
 
 
 def at_rest(window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.intp]) -> PathFit:
