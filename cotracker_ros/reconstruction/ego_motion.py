@@ -1,0 +1,361 @@
+"""The camera's motion from tracks that stand still: visual odometry against landmarks, one image at a time.
+
+Every track that stands still becomes a landmark, a point in the fixed frame with a running estimate. The pose
+of an image is measured against the landmarks, not against the image before: errors do not add up from image
+to image, only as landmarks die and later ones, placed from poses already uncertain, take over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cotracker_ros.reconstruction.ego_types import CameraPoints, EgoMotionConfig
+from cotracker_ros.reconstruction.landmarks import (
+    Landmarks,
+    PoseFit,
+    Sighting,
+    admit,
+    doubt,
+    fuse,
+    give_up,
+    in_order,
+    no_landmarks,
+)
+from cotracker_ros.reconstruction.pose_search import Candidates, Finding, Outlook, find_pose
+from cotracker_ros.reconstruction.rigid import about_other_point, rotation_exp, rotation_log
+from cotracker_ros.reconstruction.scene import Odometry, OdometryState
+
+_NS = 1e-9
+_UNMEASURED = 1e3  # 1/m: sigma of an inverse depth that was not measured
+_SEED = 4
+_NEAREST = 0.01  # m: nearer measurements are none
+_USEFUL_DEPTH = 0.2  # share of itself by which a depth may be uncertain that places a landmark
+_ENOUGH = 20  # landmarks whose errors say something of the noise
+_MOST_STRIKES = 3  # that count
+_TRUSTED = 20  # hits from which on a landmark counts no more for more of them
+_DOUBT = 0.5  # what a miss or a strike leaves of what a landmark counts
+_BELIEVED_MOVING = 0.1  # what a track counts that is believed to move
+_TWIST_GAIN = 0.5  # of a new velocity against the ones before
+_SEASONED = 3  # hits of the landmarks by whose errors the noise is judged
+_SCALE_GAIN = 0.05  # of the noise of one image against the images before
+_SCALES = (0.3, 5.0)  # bounds of the noise, as multiples of what was said
+_HALF = 0.455  # median of a squared standard normal
+
+
+@dataclass
+class EgoMotionState:
+    """Everything that is remembered; its size is bounded by that of the list of tracks.
+
+    Attributes:
+        generator: Where chance comes from.
+        landmarks: Of all tracks.
+        pose: (4, 4) fixed_from_camera of the last measured image.
+        covariance: (6, 6) of it.
+        twist: (6,) velocity in the camera's axes, m/s and rad/s.
+        twist_covariance: (6, 6) of it.
+        epoch: Of the tracks.
+        stamp: Of the last image, ns.
+        measured: Stamp of the last image whose pose was measured, ns.
+        keyframe: Stamp of the last image that gave landmarks, ns; None before the first.
+        status: Of the last image.
+        noise: (2,) how much larger the noise of tracks and of depths is than said.
+    """
+
+    generator: np.random.Generator
+    landmarks: Landmarks = field(default_factory=lambda: no_landmarks([]))
+    pose: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
+    covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((6, 6)))
+    twist: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
+    twist_covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((6, 6)))
+    epoch: int = 0
+    stamp: int = 0
+    measured: int = 0
+    keyframe: int | None = None
+    status: OdometryState = OdometryState.TRACKING
+    noise: NDArray[np.float64] = field(default_factory=lambda: np.ones(2))
+
+
+class EgoMotion:
+    """Follows the camera through the images of a stream.
+
+    The fixed frame is put where the camera is in the first image, unless `reset` says otherwise. The same
+    calls give the same results.
+
+    Args:
+        config: How the motion is found.
+
+    Attributes:
+        config: How the motion is found; may be set at any time.
+        state: What is remembered.
+    """
+
+    def __init__(self, config: EgoMotionConfig | None = None) -> None:
+        self.config = config or EgoMotionConfig()
+        self.state = _new_state()
+
+    def reset(self, pose: NDArray[np.float64] | None = None) -> None:
+        """Forget everything; the next image is taken from `pose` (4, 4), by default the identity."""
+        self.state = _new_state()
+        if pose is not None:
+            self.state.pose = np.array(pose, dtype=np.float64)
+
+    def predict(self, stamp: int) -> NDArray[np.float64]:
+        """Return the (4, 4) pose fixed_from_camera that is expected at `stamp` ns.
+
+        The camera goes on with its velocity, which dies away: nothing is carried on for long.
+        """
+        return _carried_on(self.state, stamp, self.config)
+
+    def update(self, points: CameraPoints, frame_id: str, child_frame_id: str) -> Odometry:
+        """Say where the camera was when an image was taken.
+
+        Args:
+            points: The tracks of the image.
+            frame_id: Name of the fixed frame.
+            child_frame_id: Name of the camera's optical frame.
+        """
+        state = self.state
+        sighting, seen = _sighting(points, state.noise)
+        count = 0
+        if state.keyframe is None:
+            reason = self._begin(points, sighting, seen)
+        elif points.epoch != state.epoch or points.stamp <= state.stamp:
+            reason = self._start_over(points, sighting, seen)
+        else:
+            state.landmarks = in_order(state.landmarks, points.ids)
+            rows = np.flatnonzero(seen & state.landmarks.known)
+            finding = self._find(points, sighting.take(rows), rows)
+            reason = finding.reason
+            if finding.fit is not None and not reason:
+                self._measured(points, sighting, seen, rows, finding.fit, finding.agrees)
+                count = int(finding.agrees.sum())
+            else:
+                reason = self._unmeasured(points, sighting, seen, rows, finding)
+        state.stamp, state.epoch = points.stamp, points.epoch
+        return self._odometry(points.stamp, frame_id, child_frame_id, reason, count)
+
+    def _begin(self, points: CameraPoints, sighting: Sighting, seen: NDArray[np.bool_]) -> str:
+        """Put the fixed frame where the camera is; return why that cannot be done yet."""
+        rows = _placeable(points, sighting, seen)
+        state = self.state
+        state.measured = points.stamp
+        if len(rows) < self.config.min_points:
+            state.status = OdometryState.LOST
+            return f"{len(rows)} points with depth are too few to start from"
+        state.status = OdometryState.TRACKING
+        state.landmarks = no_landmarks(points.ids)
+        self._admit(points.stamp, sighting, rows)
+        return ""
+
+    def _start_over(self, points: CameraPoints, sighting: Sighting, seen: NDArray[np.bool_]) -> str:
+        """Go on with tracks of which none was known before."""
+        state = self.state
+        state.landmarks = no_landmarks(points.ids)
+        back = points.stamp <= state.stamp
+        self._settle(points.stamp, lost=back)
+        rows = _placeable(points, sighting, seen)
+        if len(rows) >= self.config.min_points:
+            self._admit(points.stamp, sighting, rows)
+        what = "the stamps jumped back" if back else "the tracks began anew"
+        return f"{what}: the pose goes on from the one expected"
+
+    def _settle(self, stamp: int, lost: bool) -> None:
+        """Take the expected pose for the one at `stamp`, with all its uncertainty."""
+        state, config = self.state, self.config
+        gap = max((stamp - state.measured) * _NS, 0.0)
+        lost = lost or gap > config.lost_seconds
+        pose = self.predict(stamp)
+        state.covariance = _grown(state, gap, lost, config)
+        state.pose, state.measured = pose, stamp
+        state.status = OdometryState.LOST if lost else OdometryState.PREDICTED
+        if lost:
+            state.twist, state.twist_covariance = np.zeros(6), _free_twist(config)
+
+    def _find(self, points: CameraPoints, sighting: Sighting, rows: NDArray[np.intp]) -> Finding:
+        """Look for the pose among the landmarks in `rows` (M,)."""
+        state, config = self.state, self.config
+        if len(rows) < config.min_points:
+            nothing = np.zeros(len(rows), dtype=bool)
+            return Finding(None, nothing, f"only {len(rows)} known points are seen")
+        known = state.landmarks
+        trust = (1.0 + np.minimum(known.hits[rows], _TRUSTED)) * _DOUBT ** (
+            known.misses[rows] + np.minimum(known.strikes[rows], _MOST_STRIKES)
+        )
+        trust = trust * np.where(points.moving[rows], _BELIEVED_MOVING, 1.0)
+        gap = (points.stamp - state.measured) * _NS
+        outlook = Outlook(
+            pose=self.predict(points.stamp),
+            covariance=_drift(state.twist_covariance, gap, config),
+            reach=np.array([config.max_speed, config.max_turn]) * gap,
+            last=state.pose,
+        )
+        candidates = Candidates(sighting, known.position[rows], known.covariance[rows], trust)
+        lost = state.status is OdometryState.LOST
+        return find_pose(candidates, outlook, config, state.generator, lost)
+
+    def _measured(
+        self,
+        points: CameraPoints,
+        sighting: Sighting,
+        seen: NDArray[np.bool_],
+        rows: NDArray[np.intp],
+        fit: PoseFit,
+        agrees: NDArray[np.bool_],
+    ) -> None:
+        """Take over a measured pose, and what it says of the landmarks in `rows`, of which some agree."""
+        state, config = self.state, self.config
+        gap = (points.stamp - state.measured) * _NS
+        if state.status is OdometryState.LOST:
+            state.twist, state.twist_covariance = np.zeros(6), _free_twist(config)
+        else:
+            _follow_twist(state, fit, gap, config)
+        state.pose, state.measured, state.status = fit.pose, points.stamp, OdometryState.TRACKING
+        weight = 1 / (fit.spread[agrees, 0, 0] + fit.spread[agrees, 1, 1])
+        common = np.tensordot(weight / weight.sum(), state.landmarks.inherited[rows[agrees]], axes=1)
+        state.covariance = fit.covariance + about_other_point(common, fit.pose[:3, 3])
+        _judge_noise(state, fit, agrees & (state.landmarks.hits[rows] >= _SEASONED))
+        state.landmarks = fuse(state.landmarks, rows, fit, agrees, config.memory)
+        wrong = state.landmarks.misses > config.max_misses
+        if wrong.any():
+            state.landmarks = give_up(state.landmarks, wrong)
+        self._refill(points, sighting, seen)
+
+    def _refill(self, points: CameraPoints, sighting: Sighting, seen: NDArray[np.bool_]) -> None:
+        """Make landmarks of the tracks that are none, if it is time for a keyframe."""
+        state, config = self.state, self.config
+        known = state.landmarks.known
+        rows = _placeable(points, sighting, seen & ~known & ~points.moving)
+        few = np.count_nonzero(known & seen) < config.keyframe_share * np.count_nonzero(seen)
+        late = points.stamp - (state.keyframe or 0) > config.keyframe_seconds / _NS
+        if len(rows) and (few or late):
+            self._admit(points.stamp, sighting, rows)
+
+    def _admit(self, stamp: int, sighting: Sighting, rows: NDArray[np.intp]) -> None:
+        """Make landmarks of the tracks in `rows` at the state's pose."""
+        state = self.state
+        inherited = about_other_point(state.covariance, -state.pose[:3, 3])
+        state.landmarks = admit(state.landmarks, rows, sighting.take(rows), state.pose, inherited)
+        state.keyframe = stamp
+
+    def _unmeasured(
+        self,
+        points: CameraPoints,
+        sighting: Sighting,
+        seen: NDArray[np.bool_],
+        rows: NDArray[np.intp],
+        finding: Finding,
+    ) -> str:
+        """Carry the pose on, and give up waiting after a time; return the reason to be told."""
+        state, config = self.state, self.config
+        gap = (points.stamp - state.measured) * _NS
+        if finding.fit is None and len(rows) >= config.min_points:
+            state.landmarks = doubt(state.landmarks, rows[~finding.agrees])
+        lost = gap > config.lost_seconds or state.status is OdometryState.LOST
+        state.status = OdometryState.LOST if lost else OdometryState.PREDICTED
+        gone = len(rows) < config.min_points
+        if not lost or not (gone or gap > config.restart_seconds):
+            return finding.reason
+        placeable = _placeable(points, sighting, seen)
+        if len(placeable) < config.min_points:
+            return finding.reason
+        self._settle(points.stamp, lost=True)
+        state.landmarks = no_landmarks(points.ids)
+        self._admit(points.stamp, sighting, placeable)
+        return f"{finding.reason}: after {gap:.1f} s the pose goes on from the one expected"
+
+    def _odometry(self, stamp: int, frame_id: str, child_frame_id: str, reason: str, count: int) -> Odometry:
+        state, config = self.state, self.config
+        gap = (stamp - state.measured) * _NS
+        lost = state.status is OdometryState.LOST
+        fade = np.exp(-gap / config.coast_seconds)
+        return Odometry(
+            stamp=stamp,
+            frame_id=frame_id,
+            child_frame_id=child_frame_id,
+            pose=self.predict(stamp),
+            covariance=_grown(state, gap, lost, config) if gap > 0 or lost else state.covariance.copy(),
+            twist=state.twist * fade,
+            twist_covariance=state.twist_covariance + (1 - fade) * _free_twist(config),
+            state=state.status,
+            reason=reason,
+            points=count,
+        )
+
+
+def _new_state() -> EgoMotionState:
+    return EgoMotionState(np.random.default_rng(_SEED))
+
+
+def _sighting(points: CameraPoints, noise: NDArray[np.float64]) -> tuple[Sighting, NDArray[np.bool_]]:
+    """Return how all N tracks are seen, and (N,) bool, which of them are; the others' numbers are made up."""
+    with np.errstate(invalid="ignore"):
+        seen = np.isfinite(points.xyz).all(axis=1) & (points.xyz[:, 2] > _NEAREST) & (points.sigma > 0)
+    xyz = np.where(seen[:, None], points.xyz, 1.0)
+    w = 1 / xyz[:, 2]
+    depth = np.minimum(np.where(seen, points.sigma, np.inf) * w * w * noise[1], _UNMEASURED)
+    image = np.full(len(w), points.image_sigma * noise[0])
+    variance = np.stack([image, image, depth], axis=1) ** 2
+    return Sighting(np.stack([xyz[:, 0] * w, xyz[:, 1] * w, w], axis=1), variance), np.asarray(seen)
+
+
+def _placeable(points: CameraPoints, sighting: Sighting, seen: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the rows of the tracks that can become landmarks: those whose depth is worth something."""
+    certain = np.sqrt(sighting.variance[:, 2]) < _USEFUL_DEPTH * sighting.uvw[:, 2]
+    rows = seen & certain
+    still = rows & ~points.moving
+    # Where nearly everything is believed to move, that belief may come from a wrong pose.
+    return np.flatnonzero(still if 2 * still.sum() >= rows.sum() else rows)
+
+
+def _carried_on(state: EgoMotionState, stamp: int, config: EgoMotionConfig) -> NDArray[np.float64]:
+    gap = max((stamp - state.measured) * _NS, 0.0)
+    way = state.twist * (config.coast_seconds * -np.expm1(-gap / config.coast_seconds))
+    pose = state.pose.copy()
+    pose[:3, 3] += pose[:3, :3] @ way[:3]
+    pose[:3, :3] = pose[:3, :3] @ rotation_exp(way[3:])
+    return pose
+
+
+def _drift(twist_covariance: NDArray[np.float64], gap: float, config: EgoMotionConfig) -> NDArray[np.float64]:
+    """Return the (6, 6) covariance of a prediction over `gap` s; all axes are taken as alike."""
+    wander = np.array([config.acceleration] * 3 + [config.turn_acceleration] * 3) * gap**2 / 2
+    variance = np.repeat(np.diagonal(twist_covariance).reshape(2, 3).max(axis=1), 3)
+    return np.diag(variance * gap**2 + wander**2)
+
+
+def _grown(state: EgoMotionState, gap: float, lost: bool, config: EgoMotionConfig) -> NDArray[np.float64]:
+    """Return the (6, 6) covariance of the pose carried on for `gap` s."""
+    covariance = state.covariance + _drift(state.twist_covariance, min(gap, config.lost_seconds), config)
+    if not lost:
+        return covariance
+    return covariance + np.diag([config.lost_distance**2] * 3 + [config.lost_angle**2] * 3)
+
+
+def _free_twist(config: EgoMotionConfig) -> NDArray[np.float64]:
+    """Return the (6, 6) covariance of a velocity that nobody measured: what a second's acceleration makes."""
+    return np.diag([config.acceleration**2] * 3 + [config.turn_acceleration**2] * 3)
+
+
+def _follow_twist(state: EgoMotionState, fit: PoseFit, gap: float, config: EgoMotionConfig) -> None:
+    """Take the motion since the last measured image into the velocity."""
+    turn = state.pose[:3, :3]
+    way = turn.T @ (fit.pose[:3, 3] - state.pose[:3, 3])
+    spin = rotation_log(turn.T @ fit.pose[:3, :3])
+    state.twist = state.twist + _TWIST_GAIN * (np.concatenate([way, spin]) / gap - state.twist)
+    # What two noisy poses make of a velocity, less by the filter's gain, and by how much the filter lags.
+    axes = np.zeros((6, 6))
+    axes[:3, :3] = axes[3:, 3:] = fit.pose[:3, :3].T
+    noise = axes @ fit.covariance @ axes.T * (2 / gap**2 * _TWIST_GAIN / (2 - _TWIST_GAIN))
+    state.twist_covariance = noise + _free_twist(config) * (gap / _TWIST_GAIN) ** 2
+
+
+def _judge_noise(state: EgoMotionState, fit: PoseFit, rows: NDArray[np.bool_]) -> None:
+    """Follow how large the noise is by the errors of landmarks that were seen often; `rows` is (M,) bool."""
+    squared = fit.residual[rows] ** 2 / fit.spread[rows][:, [0, 1, 2], [0, 1, 2]]
+    if len(squared) < _ENOUGH:
+        return
+    ratio = np.array([np.median(squared[:, :2]), np.median(squared[:, 2])]) / _HALF
+    state.noise = np.clip(state.noise * ratio ** (_SCALE_GAIN / 2), *_SCALES)

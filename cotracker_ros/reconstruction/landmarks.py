@@ -1,0 +1,320 @@
+"""Landmarks: static points in the fixed frame that tell the camera where it is, and the pose they tell.
+
+A landmark is measured as (u, v, w): its place in the image in normalised coordinates (x / z, y / z) and
+its inverse depth 1 / z, 1/m. In these, noise is nearly Gaussian: that of the tracker is the same everywhere
+in the image, and that of depth sensors, which grows with z squared, becomes even (Civera et al. 2008).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cotracker_ros.reconstruction.rigid import covariance_of, moved, robust_inflation, solve_normal
+
+_NEAREST = 0.01  # m: a landmark that would be nearer to the camera's plane, or behind it, is not looked at
+_STEPS = 8  # Gauss-Newton steps at most; from the predicted pose, four do
+_WIDE_STEPS = 2  # the first ones, with weights that pull in what a wrong start makes look like outliers
+_WIDE = 3.0  # sigmas: scale of Cauchy's weights in those steps
+_STILL = 1e-6  # m, rad: a step that changes nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """What is known of N tracks as landmarks in the fixed frame, as parallel arrays.
+
+    Attributes:
+        ids: (N,) uint32, ids of the tracks.
+        position: (N, 3) m; NaN where the track is no landmark.
+        covariance: (N, 3, 3) of the position, apart from what all landmarks of one time have in common, m^2.
+        inherited: (N, 6, 6) covariance of the camera's pose when the landmark was made, as the `delta` of a
+            body with its origin at that of the fixed frame: how uncertain all landmarks of that time are
+            together.
+        hits: (N,) how often it agreed with the pose.
+        misses: (N,) how often in a row it contradicted.
+        strikes: (N,) how often it was given up because it contradicted.
+    """
+
+    ids: NDArray[np.uint32]
+    position: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    inherited: NDArray[np.float64]
+    hits: NDArray[np.int64]
+    misses: NDArray[np.int64]
+    strikes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(N,) which tracks are landmarks."""
+        return np.asarray(np.isfinite(self.position[:, 0]))
+
+
+def no_landmarks(ids: ArrayLike) -> Landmarks:
+    """Return tracks none of which is a landmark."""
+    names = np.asarray(ids, dtype=np.uint32)
+    count = len(names)
+    return Landmarks(
+        ids=names,
+        position=np.full((count, 3), np.nan),
+        covariance=np.zeros((count, 3, 3)),
+        inherited=np.zeros((count, 6, 6)),
+        hits=np.zeros(count, dtype=np.int64),
+        misses=np.zeros(count, dtype=np.int64),
+        strikes=np.zeros(count, dtype=np.int64),
+    )
+
+
+def in_order(landmarks: Landmarks, ids: ArrayLike) -> Landmarks:
+    """Return the landmarks in the order of `ids` (M,); tracks not among them are forgotten."""
+    wanted = np.asarray(ids, dtype=np.uint32)
+    if np.array_equal(wanted, landmarks.ids):
+        return landmarks
+    result = no_landmarks(wanted)
+    if not len(landmarks) or not len(wanted):
+        return result
+    order = np.argsort(landmarks.ids)
+    place = np.minimum(np.searchsorted(landmarks.ids, wanted, sorter=order), len(landmarks) - 1)
+    source = order[place]
+    same = landmarks.ids[source] == wanted
+    for item in fields(Landmarks):
+        getattr(result, item.name)[same] = getattr(landmarks, item.name)[source[same]]
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """M tracks as the camera sees them, see the module's docstring.
+
+    Attributes:
+        uvw: (M, 3) normalised image coordinates and inverse depth, 1/m.
+        variance: (M, 3) of them; that of an inverse depth that was not measured is huge.
+    """
+
+    uvw: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Sighting:
+        """Return the sighting of some of the tracks."""
+        return Sighting(self.uvw[rows], self.variance[rows])
+
+    @property
+    def xyz(self) -> NDArray[np.float64]:
+        """(M, 3) positions in the camera's optical frame, m."""
+        z = 1 / self.uvw[:, 2]
+        return np.stack([self.uvw[:, 0] * z, self.uvw[:, 1] * z, z], axis=1)
+
+    def xyz_covariance(self) -> NDArray[np.float64]:
+        """Return the (M, 3, 3) covariances of `xyz`, m^2."""
+        u, v, w = self.uvw.T
+        jacobian = np.zeros((len(w), 3, 3))
+        jacobian[:, 0, 0] = jacobian[:, 1, 1] = 1 / w
+        jacobian[:, 0, 2], jacobian[:, 1, 2], jacobian[:, 2, 2] = -u / w**2, -v / w**2, -1 / w**2
+        return np.asarray((jacobian * self.variance[:, None, :]) @ np.swapaxes(jacobian, 1, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Where M landmarks should be seen from a pose.
+
+    Attributes:
+        uvw: (M, 3).
+        by_point: (M, 3, 3) derivative by the landmark's position.
+        by_pose: (M, 3, 6) derivative by the `delta` of the pose.
+        ahead: (M,) bool, the landmark lies in front of the camera; the others' values mean nothing.
+    """
+
+    uvw: NDArray[np.float64]
+    by_point: NDArray[np.float64]
+    by_pose: NDArray[np.float64]
+    ahead: NDArray[np.bool_]
+
+
+def project(pose: NDArray[np.float64], position: NDArray[np.float64]) -> Projection:
+    """Say where landmarks at `position` (M, 3), m, are seen from fixed_from_camera `pose` (4, 4)."""
+    offset = position - pose[:3, 3]
+    x, y, z = (offset @ pose[:3, :3]).T
+    ahead = z > _NEAREST
+    w = 1 / np.where(ahead, z, 1.0)
+    u, v = x * w, y * w
+    # Rows of the camera's axes, as the chain rule of a division wants them.
+    right, down, forward = pose[:3, :3].T
+    by_point = np.empty((len(position), 3, 3))
+    by_point[:, 0] = (right - u[:, None] * forward) * w[:, None]
+    by_point[:, 1] = (down - v[:, None] * forward) * w[:, None]
+    by_point[:, 2] = -forward * (w * w)[:, None]
+    by_pose = np.empty((len(position), 3, 6))
+    by_pose[:, :, :3] = -by_point
+    a, b, c = by_point[..., 0], by_point[..., 1], by_point[..., 2]
+    p, q, r = offset.T[..., None]
+    by_pose[:, :, 3] = b * r - c * q
+    by_pose[:, :, 4] = c * p - a * r
+    by_pose[:, :, 5] = a * q - b * p
+    return Projection(np.stack([u, v, w], axis=1), by_point, by_pose, np.asarray(ahead))
+
+
+def inverse_symmetric(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the inverses of (M, 3, 3) symmetric positive matrices, by cofactors."""
+    a, b, c = matrices[:, 0, 0], matrices[:, 0, 1], matrices[:, 0, 2]
+    d, e, f = matrices[:, 1, 1], matrices[:, 1, 2], matrices[:, 2, 2]
+    ca, cb, cc = d * f - e * e, c * e - b * f, b * e - c * d
+    cd, ce, cf = a * f - c * c, b * c - a * e, a * d - b * b
+    inverse = np.stack([ca, cb, cc, cb, cd, ce, cc, ce, cf], axis=1).reshape(-1, 3, 3)
+    return np.asarray(inverse / (a * ca + b * cb + c * cc)[:, None, None])
+
+
+@dataclass(frozen=True, eq=False)
+class PoseFit:
+    """The pose that landmarks tell.
+
+    Attributes:
+        pose: (4, 4) fixed_from_camera.
+        covariance: (6, 6) of its `delta` given the landmarks; infinite where they do not fix it.
+        squared: (M,) squared errors of the landmarks, sigmas; infinite behind the camera.
+        residual: (M, 3) measured less expected (u, v, w).
+        spread: (M, 3, 3) covariance of `residual`.
+    """
+
+    pose: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    squared: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+
+def fit_pose(
+    start: NDArray[np.float64],
+    sighting: Sighting,
+    position: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    cutoff: float,
+) -> PoseFit:
+    """Find the camera's pose from M landmarks by Gauss-Newton.
+
+    The first steps have Cauchy's weights, which look far, the others Tukey's, which pass over outliers.
+
+    Args:
+        start: (4, 4) fixed_from_camera to begin with.
+        sighting: Of the landmarks.
+        position: (M, 3) of the landmarks in the fixed frame, m.
+        covariance: (M, 3, 3) of the positions, m^2.
+        cutoff: Errors of so many sigmas have no weight in the end.
+    """
+    pose = start
+    seen = project(pose, position)
+    spread = seen.by_point @ covariance @ np.swapaxes(seen.by_point, 1, 2)
+    spread[:, [0, 1, 2], [0, 1, 2]] += sighting.variance
+    information = inverse_symmetric(spread)
+    for step in range(_STEPS):
+        residual, squared = _errors(seen, sighting, information)
+        if step < _WIDE_STEPS:
+            weight = 1 / (1 + squared / _WIDE**2)
+        else:
+            weight = np.maximum(1 - squared / cutoff**2, 0.0) ** 2
+        normal, right = _normal(seen, residual, information, weight)
+        change = solve_normal(normal, right)
+        pose = moved(pose, change)
+        seen = project(pose, position)
+        if step > _WIDE_STEPS and np.abs(change).max() < _STILL:
+            break
+    residual, squared = _errors(seen, sighting, information)
+    normal, _ = _normal(seen, residual, information, (squared < cutoff**2).astype(np.float64))
+    inflation = robust_inflation(squared[squared < cutoff**2], cutoff, dimensions=3)
+    return PoseFit(pose, covariance_of(normal) * inflation, squared, residual, spread)
+
+
+def _errors(
+    seen: Projection, sighting: Sighting, information: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    residual = np.where(seen.ahead[:, None], sighting.uvw - seen.uvw, 0.0)
+    squared = ((information @ residual[:, :, None])[:, :, 0] * residual).sum(axis=1)
+    return residual, np.where(seen.ahead, squared, np.inf)
+
+
+def _normal(
+    seen: Projection,
+    residual: NDArray[np.float64],
+    information: NDArray[np.float64],
+    weight: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the normal matrix (6, 6) and right side (6,) of a step; `weight` is (M,)."""
+    weighted = ((information * weight[:, None, None]) @ seen.by_pose).reshape(-1, 6)
+    return seen.by_pose.reshape(-1, 6).T @ weighted, residual.reshape(-1) @ weighted
+
+
+def fuse(
+    landmarks: Landmarks, rows: NDArray[np.intp], fit: PoseFit, agrees: NDArray[np.bool_], memory: float
+) -> Landmarks:
+    """Take what an image says about landmarks into their running estimates (a Kalman filter each).
+
+    Args:
+        landmarks: N of them.
+        rows: (M,) those that were seen.
+        fit: The pose, and the errors of the M landmarks.
+        agrees: (M,) bool, those that agree with the pose; the others are only counted.
+        memory: Estimates are worth at most about so many images: the errors of one track, and of the depth
+            of one place, are much the same from one image to the next, so more images do not help as much.
+    """
+    used = rows[agrees]
+    by_point = project(fit.pose, landmarks.position[used]).by_point
+    covariance = landmarks.covariance[used] * (1 + 1 / memory)
+    gain = covariance @ np.swapaxes(by_point, 1, 2) @ inverse_symmetric(fit.spread[agrees])
+    result = replace(
+        landmarks,
+        position=landmarks.position.copy(),
+        covariance=landmarks.covariance.copy(),
+        hits=landmarks.hits.copy(),
+        misses=landmarks.misses.copy(),
+    )
+    result.position[used] += (gain @ fit.residual[agrees][:, :, None])[:, :, 0]
+    result.covariance[used] = covariance - gain @ by_point @ covariance
+    result.hits[used] += 1
+    result.misses[rows] = np.where(agrees, 0, landmarks.misses[rows] + 1)
+    return result
+
+
+def doubt(landmarks: Landmarks, rows: NDArray[np.intp]) -> Landmarks:
+    """Count a miss against the landmarks in `rows`."""
+    misses = landmarks.misses.copy()
+    misses[rows] += 1
+    return replace(landmarks, misses=misses)
+
+
+def give_up(landmarks: Landmarks, rows: NDArray[np.bool_]) -> Landmarks:
+    """Make landmarks ordinary tracks again; `rows` is (N,) bool."""
+    return replace(
+        landmarks,
+        position=np.where(rows[:, None], np.nan, landmarks.position),
+        hits=np.where(rows, 0, landmarks.hits),
+        misses=np.where(rows, 0, landmarks.misses),
+        strikes=landmarks.strikes + rows,
+    )
+
+
+def admit(
+    landmarks: Landmarks,
+    rows: NDArray[np.intp],
+    sighting: Sighting,
+    pose: NDArray[np.float64],
+    inherited: NDArray[np.float64],
+) -> Landmarks:
+    """Make tracks landmarks where they are seen now.
+
+    Args:
+        landmarks: N tracks.
+        rows: (M,) the tracks.
+        sighting: Of the M tracks, with depth.
+        pose: (4, 4) fixed_from_camera.
+        inherited: (6, 6) see `Landmarks`.
+    """
+    position, covariance = landmarks.position.copy(), landmarks.covariance.copy()
+    common = landmarks.inherited.copy()
+    turn = pose[:3, :3]
+    position[rows] = sighting.xyz @ turn.T + pose[:3, 3]
+    covariance[rows] = turn @ sighting.xyz_covariance() @ turn.T
+    common[rows] = inherited
+    return replace(landmarks, position=position, covariance=covariance, inherited=common)
