@@ -73,6 +73,11 @@ class SceneHistory:
         self._path_frame = ""
         self._newest: SceneUpdate | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether there was a scene."""
+        return self._newest is not None
+
     def add(self, scene: SceneUpdate) -> None:
         """Take the next image's scene."""
         tracks = scene.tracks
