@@ -8,6 +8,7 @@ from cotracker_ros.messages.build import Fields, to_bag, to_ros
 from cotracker_ros.messages.clouds import (
     Cloud,
     cloud_from_message,
+    map_cloud_fields,
     point_cloud_fields,
     track_cloud_fields,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "depth_fields",
     "header_fields",
     "image_fields",
+    "map_cloud_fields",
     "odometry_fields",
     "point_cloud_fields",
     "pose_fields",

@@ -1,4 +1,4 @@
-"""PointCloud2 with colour, and ids and velocities where there are any."""
+"""PointCloud2 with colour, and with ids, velocities, motion flags and uncertainty where there are any."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from cotracker_ros.messages.arrays import byte_view
 from cotracker_ros.messages.errors import MessageError
 from cotracker_ros.messages.header import header_fields, stamp_ns
+from cotracker_ros.reconstruction.static_map import MapPoints
 from cotracker_ros.reconstruction.types import Tracks3D
 
 # PointField's numbers of datatypes.
@@ -29,6 +30,8 @@ class Cloud:
         rgb: (N, 3) uint8; black where the message has no colours.
         ids: (N,) uint32 track ids, or None.
         velocity: (N, 3) float32, m/s, or None.
+        motion: (N,) uint8, values of `PointMotion`, or None.
+        sigma: (N,) float32, one standard deviation, m, or None.
     """
 
     stamp: int
@@ -37,6 +40,8 @@ class Cloud:
     rgb: NDArray[np.uint8]
     ids: NDArray[np.uint32] | None = None
     velocity: NDArray[np.float32] | None = None
+    motion: NDArray[np.uint8] | None = None
+    sigma: NDArray[np.float32] | None = None
 
 
 def point_cloud_fields(
@@ -44,19 +49,26 @@ def point_cloud_fields(
     rgb: ArrayLike,
     ids: ArrayLike | None = None,
     velocity: ArrayLike | None = None,
+    motion: ArrayLike | None = None,
+    sigma: ArrayLike | None = None,
     *,
     stamp: int,
     frame_id: str,
 ) -> dict[str, Any]:
-    """Return the fields of sensor_msgs/PointCloud2: x, y, z, rgb and, where given, id and vx, vy, vz.
+    """Return the fields of sensor_msgs/PointCloud2: x, y, z, rgb and what else is given.
 
-    The colour is packed as 0x00RRGGBB into a float32, as RViz and PCL read it.
+    Further fields are id, vx, vy, vz, motion and sigma.
+
+    The colour is packed as 0x00RRGGBB into a float32, as RViz and PCL read it. The motion is a uint32, so
+    that every field takes four bytes, which filters for point clouds expect.
 
     Args:
         xyz: (N, 3) m; NaN rows are kept (and `is_dense` is false then).
         rgb: (N, 3) uint8.
         ids: (N,) track ids.
         velocity: (N, 3) m/s.
+        motion: (N,) values of `PointMotion`.
+        sigma: (N,) standard deviations, m.
         stamp: ns.
         frame_id: Frame of the points.
     """
@@ -70,6 +82,10 @@ def point_cloud_fields(
     if velocity is not None:
         speeds = np.asarray(velocity, dtype=np.float32).reshape(-1, 3)
         columns += [(f"v{name}", "f4", speeds[:, i]) for i, name in enumerate("xyz")]
+    if motion is not None:
+        columns.append(("motion", "u4", np.asarray(motion, dtype=np.uint32)))
+    if sigma is not None:
+        columns.append(("sigma", "f4", np.asarray(sigma, dtype=np.float32)))
     table = np.empty(len(points), dtype=[(name, kind) for name, kind, _ in columns])
     for name, _, values in columns:
         table[name] = values
@@ -97,9 +113,22 @@ def track_cloud_fields(tracks: Tracks3D) -> dict[str, Any]:
         tracks.rgb[known],
         tracks.ids[known],
         tracks.velocity[known],
+        tracks.motion[known],
+        tracks.sigma[known],
         stamp=tracks.stamp,
         frame_id=tracks.frame_id,
     )
+
+
+def map_cloud_fields(points: MapPoints, *, stamp: int, frame_id: str) -> dict[str, Any]:
+    """Return the fields of sensor_msgs/PointCloud2 for a map; sigma is that of the least certain direction.
+
+    Args:
+        points: The map.
+        stamp: ns.
+        frame_id: Frame of the map.
+    """
+    return point_cloud_fields(points.xyz, points.rgb, sigma=points.sigma, stamp=stamp, frame_id=frame_id)
 
 
 def cloud_from_message(message: Any) -> Cloud:
@@ -122,6 +151,8 @@ def cloud_from_message(message: Any) -> Cloud:
         rgb=colour,
         ids=table["id"].astype(np.uint32) if "id" in names else None,
         velocity=_columns(table, ("vx", "vy", "vz")) if moving else None,
+        motion=table["motion"].astype(np.uint8) if "motion" in names else None,
+        sigma=table["sigma"].astype(np.float32) if "sigma" in names else None,
     )
 
 

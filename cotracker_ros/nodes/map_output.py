@@ -9,7 +9,7 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
 
-from cotracker_ros.messages import point_cloud_fields, to_ros
+from cotracker_ros.messages import map_cloud_fields, to_ros
 from cotracker_ros.nodes.managed_node import ManagedNode
 from cotracker_ros.nodes.qos import LATCHED
 from cotracker_ros.reconstruction import Lifter, MapPoints, write_ply
@@ -76,7 +76,7 @@ class MapOutput:
 
     def _send(self, points: MapPoints, frame_id: str) -> None:
         stamp = self._node.get_clock().now().nanoseconds
-        fields = point_cloud_fields(points.xyz, points.rgb, stamp=stamp, frame_id=frame_id)
+        fields = map_cloud_fields(points, stamp=stamp, frame_id=frame_id)
         self._publisher.publish(to_ros(PointCloud2, fields))
         self._published = points
 

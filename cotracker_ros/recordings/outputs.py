@@ -16,7 +16,7 @@ from cotracker_ros.messages import (
     camera_info_fields,
     depth_fields,
     image_fields,
-    point_cloud_fields,
+    map_cloud_fields,
     scene_marker_fields,
     track3d_array_fields,
     track_array_fields,
@@ -236,7 +236,7 @@ class BagOutput:
             return
         self._map_written = logged
         points = self._lifter.map.points()
-        fields = point_cloud_fields(points.xyz, points.rgb, stamp=stamp, frame_id=self._lifter.map_frame)
+        fields = map_cloud_fields(points, stamp=stamp, frame_id=self._lifter.map_frame)
         self._bag.write("/lifter/map", _CLOUD, logged, fields, latched=True)
 
     def _write_input(self, event: Event) -> None:

@@ -11,6 +11,7 @@ from cotracker_ros.messages import (
     camera_from_message,
     camera_info_fields,
     cloud_from_message,
+    map_cloud_fields,
     point_cloud_fields,
     ros2_typestore,
     to_bag,
@@ -18,6 +19,7 @@ from cotracker_ros.messages import (
     transform_fields,
     transforms_from_message,
 )
+from cotracker_ros.reconstruction import MapPoints
 from cotracker_ros.reconstruction.camera import CameraModel
 
 TYPESTORE = ros2_typestore()
@@ -138,13 +140,21 @@ def test_a_rotation_that_is_none_is_refused():
         transforms_from_message(tf_message(item))
 
 
+EXTRA = {
+    "ids": [7, 2**32 - 1],
+    "velocity": np.ones((2, 3)),
+    "motion": np.array([2, 0], np.uint8),
+    "sigma": np.array([0.25, np.nan]),
+}
+
+
 class TestCloud:
     def cloud(self, **extra):
         xyz = np.array([[0, 1, 2], [3, np.nan, 5]], np.float32)
         rgb = np.array([[255, 128, 1], [0, 0, 255]], np.uint8)
         return xyz, rgb, point_cloud_fields(xyz, rgb, stamp=9, frame_id="map", **extra)
 
-    @pytest.mark.parametrize("extra", [{}, {"ids": [7, 2**32 - 1], "velocity": np.ones((2, 3))}])
+    @pytest.mark.parametrize("extra", [{}, EXTRA])
     def test_round_trip(self, extra):
         xyz, rgb, fields = self.cloud(**extra)
         message = to_bag(TYPESTORE, "sensor_msgs/msg/PointCloud2", fields)
@@ -156,7 +166,12 @@ class TestCloud:
         if extra:
             assert cloud.ids.tolist() == [7, 2**32 - 1]
             np.testing.assert_array_equal(cloud.velocity, np.ones((2, 3)))
+            assert cloud.motion.dtype == np.uint8
+            assert cloud.motion.tolist() == [2, 0]
+            np.testing.assert_array_equal(cloud.sigma, np.array([0.25, np.nan], np.float32))
         else:
+            assert cloud.motion is None
+            assert cloud.sigma is None
             assert cloud.ids is None
             assert cloud.velocity is None
 
@@ -177,6 +192,29 @@ class TestCloud:
         assert fields["point_step"] == 20
         assert fields["data"][12:16].tolist() == [1, 128, 255, 0]
         assert fields["is_dense"] is False
+
+    def test_every_field_takes_four_bytes(self):
+        _, _, fields = self.cloud(**EXTRA)
+        assert [f["name"] for f in fields["fields"]][4:] == ["id", "vx", "vy", "vz", "motion", "sigma"]
+        assert [f["offset"] for f in fields["fields"]] == list(range(0, 40, 4))
+        assert fields["point_step"] == 40
+
+    def test_a_flag_of_one_byte_from_elsewhere_is_read_too(self):
+        _, _, fields = self.cloud(motion=[1, 2])
+        fields["fields"][4]["datatype"] = 2  # PointField.UINT8, padded
+        assert cloud_from_message(
+            to_bag(TYPESTORE, "sensor_msgs/msg/PointCloud2", fields)
+        ).motion.tolist() == [1, 2]
+
+    def test_the_map_carries_its_uncertainty(self):
+        covariance = np.diag([1e-4, 1e-4, 9e-4])[None].astype(np.float32)
+        rgb, sigma = np.array([[1, 2, 3]], np.uint8), np.array([0.03], np.float32)
+        points = MapPoints(np.ones((1, 3), np.float32), rgb, sigma, covariance)
+        fields = map_cloud_fields(points, stamp=4, frame_id="map")
+        cloud = cloud_from_message(to_bag(TYPESTORE, "sensor_msgs/msg/PointCloud2", fields))
+        assert (cloud.stamp, cloud.frame_id, cloud.ids) == (4, "map", None)
+        np.testing.assert_array_equal(cloud.sigma, sigma)
+        np.testing.assert_array_equal(cloud.rgb, rgb)
 
     def test_ros_message(self):
         messages = pytest.importorskip("sensor_msgs.msg")

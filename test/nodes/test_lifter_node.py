@@ -130,6 +130,8 @@ def test_points_are_where_the_wall_is(graph):
     cloud = cloud_from_message(clouds.wait(lambda m: len(m) == 3)[-1])
     np.testing.assert_allclose(cloud.xyz, lifted.xyz)
     assert list(cloud.ids) == [5, 6, 7]
+    np.testing.assert_array_equal(cloud.motion, lifted.motion)
+    np.testing.assert_allclose(cloud.sigma, lifted.sigma)
     rig.told(DiagnosticStatus.OK, "lifting")
 
 
@@ -237,10 +239,11 @@ def test_the_map_reaches_a_latecomer_is_saved_and_forgotten(graph, tmp_path):
     cloud = cloud_from_message(late.wait_for(lambda m: m.width == 3))
     assert cloud.frame_id == FRAME
     np.testing.assert_allclose(cloud.xyz[np.argsort(cloud.xyz[:, 0])], IN_CAMERA, atol=3e-3)
+    assert np.all((cloud.sigma > 0) & (cloud.sigma < 0.02))
     saved = graph.call(Trigger, "lifter/save_map")
     assert saved.success, saved.message
     assert str(path) in saved.message
-    assert read_ply(path).xyz.shape == (3, 3)
+    np.testing.assert_allclose(read_ply(path).fields["sigma"], cloud.sigma, atol=0.01)
     assert graph.call(Trigger, "lifter/reset").success
     late.wait_for(lambda m: m.width == 0)
     assert np.all(rig.play([21]).source == DepthSource.MEASURED), "camera and stream go on"

@@ -86,9 +86,11 @@ def test_every_image_is_answered_and_lifted_into_the_target_frame(recording_path
     np.testing.assert_allclose(lifted.xyz[seen], start.xyz[seen], atol=0.02)
     cloud = cloud_from_message(topics["/lifter/points"][-1][2])
     assert len(cloud.xyz) >= 10
+    np.testing.assert_array_equal(cloud.motion, lifted.motion[np.isin(lifted.ids, cloud.ids)])
     points = cloud_from_message(topics["/lifter/map"][-1][2])
     assert points.frame_id == "map"
     assert len(points.xyz) > 0
+    assert np.all(points.sigma > 0)
 
 
 def test_two_replays_are_equal_byte_for_byte(recording_path, tmp_path):
