@@ -38,7 +38,7 @@ WALL = (225, 20, 80, 60)
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sample")
-    make_sample(folder, seconds=3.2, rate=RATE, size=(320, 240), progress=False)
+    make_sample(folder, seconds=2.6, rate=RATE, size=(320, 240), progress=False)
     return folder
 
 
@@ -129,7 +129,7 @@ def test_following_an_object_until_it_hides(graph, demo):
         twists.wait()  # the box is tracked
         demo()
         driven = [twist for twist in list(twists.messages) if twist != Twist()]
-        assert len(driven) >= 0.8 * RATE, "the cart is seen for more than a second"
+        assert len(driven) >= 0.5 * RATE, "the cart is seen for more than a second"
         assert all(twist.angular.z > 0.05 for twist in driven), "the cart is to the left"
         assert all(twist.linear.x > 0.2 for twist in driven), "and three metres away"
         twists.wait(lambda messages: messages[-1] == Twist())
@@ -152,7 +152,7 @@ def test_a_grasp_point_is_where_the_object_is_while_it_is_seen(graph, demo, samp
     stamps = [stamp_ns(pose.header.stamp) for pose in poses.messages]
     frames = np.searchsorted(truth.stamps, stamps)
     assert len(frames) >= 1.0 * RATE
-    assert frames.max() < 2.5 * RATE, "silent once the object is not tracked any more"
+    assert frames.max() < 2.0 * RATE, "silent once the object is not tracked any more"
     for pose, k in zip(poses.messages, frames, strict=True):
         assert pose.header.frame_id == CAMERA_FRAME
         x, y, z = np.median(in_optical(truth, k, chosen), axis=0)
