@@ -16,10 +16,10 @@ from cotracker_ros.reconstruction.body import BodiesState
 from cotracker_ros.reconstruction.body_config import BodiesConfig
 from cotracker_ros.reconstruction.body_following import follow_bodies, follow_labels
 from cotracker_ros.reconstruction.body_regrouping import (
-    check_members,
     find_bodies,
     find_moving,
     merge_bodies,
+    tend_body,
 )
 from cotracker_ros.reconstruction.body_window import Measured, TrackWindow, measured
 from cotracker_ros.reconstruction.scene import RigidBodies
@@ -96,15 +96,14 @@ class BodyTracker:
 
     def _regroup(self, points: Measured, generator: np.random.Generator) -> None:
         """Do one part of regrouping; they take turns, so that no image has to pay for all of them."""
-        turn = self.state.window.noted % 4
+        turn = self.state.window.noted % 3
         if turn == 0:
             find_moving(self.state, self.config, points)
         elif turn == 1:
             find_bodies(self.state, self.config, points, generator)
-        elif turn == 2:
-            merge_bodies(self.state, self.config, points)
         else:
-            check_members(self.state)
+            merge_bodies(self.state, self.config, points)
+        tend_body(self.state, points)
 
     def _note(self, points: Measured, camera: NDArray[np.float64]) -> bool:
         """Note an image in the window, unless the last one there is too near in time."""

@@ -134,17 +134,15 @@ class BodiesState:
 def start_by_label(state: BodiesState, label: str, rows: NDArray[np.intp], points: Measured) -> Body:
     """Make a body of measured tracks of a label, at rest until it is seen to move."""
     place, information = points.xyz[rows], points.information(rows)
+    middle = place.mean(axis=0)
     twist = np.diag([_START_SPEED[0] ** 2] * 3 + [_START_SPEED[1] ** 2] * 3)
-    return _start(state, label, rows, place, information, np.zeros(6), twist)
+    return _start(state, label, rows, middle, place, information, np.zeros(6), twist)
 
 
 def start_by_motion(state: BodiesState, group: Group, points: Measured) -> Body:
     """Make a body of tracks that were found to move together."""
     columns, stamps = group.columns, state.window.stamps[group.slots]
-    middle = group.place.mean(axis=0)
-    centre = np.eye(4)
-    centre[:3, 3] = middle
-    path = group.poses @ centre
+    path, middle = group.poses, group.poses[-1, :3, 3]
     seconds = (stamps - stamps[-1]) * _NS
     late = np.flatnonzero((seconds >= -_START_SECONDS) & (seconds < 0))
     if not len(late):
@@ -157,7 +155,8 @@ def start_by_motion(state: BodiesState, group: Group, points: Measured) -> Body:
     # The newest pose is in all differences, the older ones average out.
     weight = 1.0 / moment + float(seconds[late].sum()) ** 2 / moment**2
     noise = np.diag([0.05**2] * 3 + [0.2**2] * 3)
-    body = _start(state, "", columns, group.place, group.information, twist, single * weight + noise)
+    spread = single * weight + noise
+    body = _start(state, "", columns, middle, group.place, group.information, twist, spread)
     body.datum = single
     body.path[group.slots] = path
     body.moved = True
@@ -168,14 +167,15 @@ def _start(
     state: BodiesState,
     label: str,
     rows: NDArray[np.intp],
+    middle: NDArray[np.float64],
     place: NDArray[np.float64],
     information: NDArray[np.float64],
     twist: NDArray[np.float64],
     twist_covariance: NDArray[np.float64],
 ) -> Body:
     pose = np.eye(4)
-    pose[:3, 3] = place.mean(axis=0)
-    model = place - pose[:3, 3]
+    pose[:3, 3] = middle
+    model = place - middle
     datum = _datum(model, information)
     covariance = np.zeros((12, 12))
     covariance[:6, :6] = 1e-3 * datum

@@ -13,15 +13,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cotracker_ros.reconstruction.body_filter import BodyStates, MemberPoints, correct
 from cotracker_ros.reconstruction.body_window import PathFit, TrackWindow, along_path, at_rest
 from cotracker_ros.reconstruction.ellipsoids import ellipsoids
-from cotracker_ros.reconstruction.poses import invert_pose, transform_points
-from cotracker_ros.reconstruction.rigid import align_triples, refine, squared_errors
+from cotracker_ros.reconstruction.poses import transform_points
+from cotracker_ros.reconstruction.rigid import (
+    Refined,
+    align_triples,
+    difference,
+    moved,
+    refine,
+    squared_errors,
+)
 
 _HYPOTHESES = 64
 _NEIGHBOURS = 10
 _GROWN = 2  # hypotheses that are grown
 _CUTOFF = 4.0  # sigmas between two images
+_PATH_GATE = 6.0  # sigmas in each image of those that make the path; which of them follow it is seen later
 FOLLOWS = 2.5  # squared error for each degree of freedom of a track that follows a path, at most
 SLIDES = 20.0  # squared sigmas of a straight motion away from the path, three degrees of freedom, at most
 EVIDENCE = 30.0  # how much better, in squared sigmas, a path must explain a track than rest does
@@ -36,7 +45,8 @@ class Group:
     Attributes:
         columns: (M,) columns of the window.
         slots: (F,) images, oldest first; the last one is the newest.
-        poses: (F, 4, 4) from where the tracks are in the newest image to where they were in each, m.
+        poses: (F, 4, 4) in these images of a frame that moves with the tracks and that lies, in the newest
+            image, in their middle with the axes of the fixed frame, m.
         place: (M, 3) where they are in the newest image, by all of the images, m.
         information: (M, 3, 3) inverse covariances of `place`, 1/m^2.
     """
@@ -46,6 +56,14 @@ class Group:
     poses: NDArray[np.float64]
     place: NDArray[np.float64]
     information: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Seeds:
+    """Tracks, as columns, that moved by a (4, 4) pose from now to then, in the fixed frame."""
+
+    columns: NDArray[np.intp]
+    pose: NDArray[np.float64]
 
 
 def find_groups(
@@ -115,9 +133,9 @@ def _largest(
     if len(both) < min_members:
         return None
     seeds = _between(window, slots[first], slots[-1], both, generator)
-    if seeds is None or int(seeds.sum()) < min_members:
+    if seeds is None or len(seeds.columns) < min_members:
         return None
-    return _through_window(window, slots[first:], columns, both[seeds], min_members)
+    return _through_window(window, slots[first:], columns, seeds, min_members)
 
 
 def _reference(window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.intp]) -> int:
@@ -128,8 +146,8 @@ def _reference(window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np
 
 def _between(
     window: TrackWindow, then: int, now: int, columns: NDArray[np.intp], generator: np.random.Generator
-) -> NDArray[np.bool_] | None:
-    """Return which tracks agree on the motion between two images that most of them agree on."""
+) -> _Seeds | None:
+    """Return the tracks that agree on the motion between two images on which most of them agree."""
     before, after = window.xyz[then, columns], window.xyz[now, columns]
     information = _difference_information(window, then, now, columns)
     triples = _neighbours(after, generator)
@@ -140,14 +158,14 @@ def _between(
     precision = np.sqrt(np.trace(information, axis1=1, axis2=2) / 3)
     errors = squared_errors(poses, after, before, np.repeat(precision[:, None], 3, axis=1))
     scores = np.maximum(1 - errors / _CUTOFF**2, 0.0).sum(axis=1)
-    best: NDArray[np.float64] | None = None
+    best: Refined | None = None
     for row in np.argsort(-scores, kind="stable")[:_GROWN]:
         if not scores[row] > 0:
             break
         grown = refine(poses[row], after, before, information, iterations=5, cutoff=_CUTOFF)
-        if best is None or grown.weights.sum() > best.sum():
-            best = grown.weights
-    return None if best is None else np.asarray(best > 0)
+        if best is None or grown.weights.sum() > best.weights.sum():
+            best = grown
+    return None if best is None else _Seeds(columns[best.weights > 0], best.pose)
 
 
 def _difference_information(
@@ -178,47 +196,57 @@ def _through_window(
     window: TrackWindow,
     slots: NDArray[np.intp],
     columns: NDArray[np.intp],
-    seeds: NDArray[np.intp],
+    seeds: _Seeds,
     min_members: int,
 ) -> Group | None:
     """Keep those of the tracks that follow the seeds' path through all images."""
-    place = window.xyz[slots[-1], seeds]
-    members = seeds
+    members = seeds.columns
+    place = window.xyz[slots[-1], members]
+    centre = np.eye(4)
+    centre[:3, 3] = place.mean(axis=0)
+    change = difference(seeds.pose @ centre, centre)
+    stamps = window.stamps[slots].astype(np.float64)
+    parts = (stamps[-1] - stamps) / (stamps[-1] - stamps[0])
     for _ in range(2):
-        poses = _path(window, slots, members, place)
-        useful = np.isfinite(poses[:, 0, 0])
+        useful = (window.across[np.ix_(slots, members)] > 0).sum(axis=1) >= 3
         if useful.sum() < MIN_SEEN or not useful[-1]:
             return None
-        fit = along_path(window, slots[useful], columns, poses[useful])
+        start = np.stack([moved(centre, part * change) for part in parts[useful]])
+        poses = _path(window, slots[useful], members, place - centre[:3, 3], start)
+        fit = along_path(window, slots[useful], columns, poses)
         keep = follows(fit, at_rest(window, slots[useful], columns).chi2)
         if keep.sum() < min_members:
             return None
-        members, place = columns[keep], fit.place[keep]
-        # In the newest image nothing has moved.
-        back = poses[-1]
-        place = transform_points(back, place)
+        # The moving frame is put where it is in the newest image, turned as the fixed one.
+        members, place = columns[keep], transform_points(poses[-1], fit.place[keep])
+        turn = poses[-1, :3, :3]
+        poses[:, :3, :3] = poses[:, :3, :3] @ turn.T
+        centre[:3, 3] = poses[-1, :3, 3]
     if spread(place) < _FLATNESS:
         return None
-    poses = poses[useful] @ invert_pose(back)
-    turn = back[:3, :3]
-    information = turn @ fit.information[keep] @ turn.T
-    return Group(members, slots[useful], poses, place, information)
+    return Group(members, slots[useful], poses, place, turn @ fit.information[keep] @ turn.T)
 
 
 def _path(
-    window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.intp], place: NDArray[np.float64]
+    window: TrackWindow,
+    slots: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    model: NDArray[np.float64],
+    start: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return (F, 4, 4) poses that lay `place` (M, 3) on the measurements; NaN where fewer than three."""
-    poses = np.full((len(slots), 4, 4), np.nan)
-    pose = np.eye(4)
-    for k in range(len(slots) - 1, -1, -1):
-        across = window.across[slots[k], columns]
-        rows = np.flatnonzero(across > 0)
-        if len(rows) < 3:
-            continue
-        taken = columns[rows]
-        along = window.along[slots[k], taken]
-        information = ellipsoids(window.ray[slots[k], taken], across[rows], along)
-        found = refine(pose, place[rows], window.xyz[slots[k], taken], information, iterations=4, cutoff=8.0)
-        pose = poses[k] = found.pose
-    return poses
+    """Return (F, 4, 4) poses that lay `model` (M, 3) on the measurements in images (F,), from `start` on."""
+    at = np.ix_(slots, columns)
+    seen = window.across[at] > 0
+    owner, member = np.nonzero(seen)
+    across, along = window.across[at][seen], window.along[at][seen]
+    points = MemberPoints(
+        owner=owner,
+        model=model[member],
+        model_covariance=np.zeros((len(owner), 3, 3)),
+        xyz=window.xyz[at][seen],
+        covariance=ellipsoids(window.ray[at][seen], 1.0 / across, 1.0 / along),
+    )
+    count = len(slots)
+    unknown = np.broadcast_to(np.eye(12), (count, 12, 12))
+    states = BodyStates(start, np.zeros((count, 6)), unknown)
+    return correct(states, points, _PATH_GATE).states.pose

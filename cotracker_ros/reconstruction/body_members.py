@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cotracker_ros.reconstruction.body_window import places
 from cotracker_ros.reconstruction.ellipsoids import inverse
 
+_PULL = 3.0  # sigmas that a track was off its body before it was found to be off
 _MEMORY = 60.0  # images: a place on a body is a mean over about the last so many measurements
 
 
@@ -104,5 +105,10 @@ class Members:
 
     def leave(self, rows: NDArray[np.intp]) -> None:
         """Take tracks out of their bodies, because they contradict them."""
+        bodies, counts = np.unique(self.body[rows], return_counts=True)
+        for body, count in zip(bodies.tolist(), counts.tolist(), strict=True):
+            # They have pulled the body by their share of some sigmas of a single point.
+            all_of_it = self.of(body)
+            self.drift[all_of_it] += _PULL**2 * count**2 / len(all_of_it)
         self.former[rows] = self.body[rows]
         self.body[rows] = 0

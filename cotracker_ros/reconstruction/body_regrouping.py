@@ -22,14 +22,20 @@ from cotracker_ros.reconstruction.body_grouping import (
     stays,
 )
 from cotracker_ros.reconstruction.body_window import Measured, along_path, at_rest, places, trend
+from cotracker_ros.reconstruction.poses import invert_pose
 from cotracker_ros.reconstruction.rigid import align, difference, rotation_log
 
 _NS = 1e-9
 _IMAGES = 8  # of the window that are looked at
+_GROUPED_IMAGES = 12  # ... for new bodies
+_TENDED_IMAGES = 12  # ... for the members of a body
 _MOVES = 25.0  # of a straight motion in squared sigmas, three degrees of freedom
+_RECENTLY = 0.5  # s since two bodies moved, for them to be merged
 _SAME_TRACKS = 0.6  # part of a group's tracks that must be found again
+_PATIENCE = 0.5  # part of the window that must be filled before bodies are looked for
 _MERGE_AFTER = 3  # times in a row that two bodies must move as one
 _MOVES_AS_ONE = 0.8  # part of a body's members that must follow the other's path
+_APART = (0.03, 0.1)  # m and rad within the window: bodies that move more against each other are two
 _CAMERA_STILL = (0.01, 0.01)  # m, rad: a camera that moved less within the window stands still
 
 
@@ -44,54 +50,42 @@ def find_moving(state: BodiesState, config: BodiesConfig, points: Measured) -> N
     straight = trend(state.window, slots, rows)
     moves = (straight.chi2 > _MOVES) & (straight.displacement > config.min_displacement)
     rows = rows[moves & (straight.seen >= MIN_SEEN)]
-    rows = _join(state, rows, slots, points)
     state.moving = members.ids[rows]
 
 
-def _join(
-    state: BodiesState, rows: NDArray[np.intp], slots: NDArray[np.intp], points: Measured
-) -> NDArray[np.intp]:
-    """Let moving tracks join the bodies with which they move; return the rest."""
+def tend_body(state: BodiesState, points: Measured) -> None:
+    """Let moving tracks join one of the bodies, and go of its members that slide away from it.
+
+    Such members move so slowly against their body that they agree with it in every single image. The bodies
+    take turns.
+    """
     bodies = [body for body in state.active if body.measured_at == state.stamp]
-    if not bodies or not len(rows):
-        return rows
+    if not bodies:
+        return
+    body, window, members = bodies[state.window.noted % len(bodies)], state.window, state.members
+    slots = window.recent(np.inf, _TENDED_IMAGES)
+    slots = slots[np.isfinite(body.path[slots, 0, 0])]
+    if len(slots) < MIN_SEEN:
+        return
+    own, free = members.of(body.id), _may_join(state, body, points)
+    path = along_path(window, slots, np.concatenate([own, free]), body.path[slots])
+    members.stray(own, (judged(path) & ~stays(path))[: len(own)])
+    if len(free):
+        still = np.concatenate([np.zeros(len(own)), at_rest(window, slots, free).chi2])
+        joining = free[follows(path, still)[len(own) :]]
+        join_body(state, body, joining, points)
+
+
+def _may_join(state: BodiesState, body: Body, points: Measured) -> NDArray[np.intp]:
+    """Return the rows of measured, moving tracks without a body that the body may take."""
     members = state.members
-    rest = at_rest(state.window, slots, rows).chi2
-    best, choice = np.full(len(rows), np.inf), np.zeros(len(rows), np.int64)
-    for body in bodies:
-        useful = slots[np.isfinite(body.path[slots, 0, 0])]
-        if len(useful) < MIN_SEEN:
-            continue
-        allowed = (members.code[rows] == 0) | (members.former[rows] != 0)
-        if body.label:
-            allowed = members.code[rows] == members.names.index(body.label) + 1
-        taken = np.flatnonzero(allowed)
-        if not len(taken):
-            continue
-        path = along_path(state.window, useful, rows[taken], body.path[useful])
-        still = rest[taken]
-        if len(useful) < len(slots):
-            still = at_rest(state.window, useful, rows[taken]).chi2
-        joins = follows(path, still) & (path.ratio < best[taken])
-        best[taken[joins]], choice[taken[joins]] = path.ratio[joins], body.id
-    for body in bodies:
-        joining = rows[choice == body.id]
-        if len(joining):
-            join_body(state, body, joining, points)
-    return rows[choice == 0]
-
-
-def check_members(state: BodiesState) -> None:
-    """Let go of members that slide away from their bodies, slowly enough to agree in every single image."""
-    slots = state.window.recent(np.inf, state.window.size)
-    for body in state.active:
-        rows = state.members.of(body.id)
-        useful = slots[np.isfinite(body.path[slots, 0, 0])]
-        if len(useful) < MIN_SEEN or not len(rows):
-            continue
-        path = along_path(state.window, useful, rows, body.path[useful])
-        strays = judged(path) & ~stays(path)
-        state.members.stray(rows, strays)
+    rows, known = places(members.ids, state.moving)
+    rows = rows[known]
+    rows = rows[points.seen[rows] & (members.body[rows] == 0)]
+    code, former = members.code[rows], members.former[rows]
+    if not body.label:
+        return rows[(code == 0) | (former != 0)]
+    return rows[[members.names[k - 1] == body.label if k else False for k in code.tolist()]]
 
 
 def find_bodies(
@@ -101,9 +95,10 @@ def find_bodies(
     rows, known = places(state.members.ids, state.moving)
     rows = rows[known]
     rows = rows[points.seen[rows] & (state.members.body[rows] == 0)]
-    slots = state.window.recent(config.window_seconds, _IMAGES)
+    slots = state.window.recent(config.window_seconds, _GROUPED_IMAGES)
     groups = []
-    if len(rows) >= config.min_members and len(slots) >= MIN_SEEN:
+    seconds = (state.stamp - state.window.stamps[slots[0]]) * _NS if len(slots) else 0.0
+    if len(rows) >= config.min_members and seconds >= _PATIENCE * config.window_seconds:
         groups = find_groups(state.window, slots, np.sort(rows), config.min_members, 4, generator)
     free = int(((state.members.body == 0) & points.seen).sum())
     limit = config.world_share * free if _camera_moved(state, slots) else np.inf
@@ -148,7 +143,7 @@ def _seat(state: BodiesState, body: Body, group: Group, points: Measured) -> Non
     back = members.former[group.columns] == body.id
     pose = align(members.model[group.columns[back]], group.place[back])
     body.path[:] = np.nan
-    body.path[group.slots] = group.poses @ pose
+    body.path[group.slots] = group.poses @ invert_pose(group.poses[-1]) @ pose
     stamps = state.window.stamps[group.slots[-2:]]
     body.twist = difference(body.path[group.slots[-1]], body.path[group.slots[-2]])
     body.twist = body.twist / max(float(stamps[1] - stamps[0]) * _NS, 1e-3)
@@ -164,12 +159,15 @@ def _seat(state: BodiesState, body: Body, group: Group, points: Measured) -> Non
 def merge_bodies(state: BodiesState, config: BodiesConfig, points: Measured) -> None:
     """Make one body of two that have moved as one for long enough; the one with more tracks stays."""
     bodies = [body for body in state.active if not body.label and body.measured_at == state.stamp]
-    bodies = [body for body in bodies if body.moved_at == state.stamp]
+    recently = state.stamp - int(_RECENTLY / _NS)
+    bodies = [body for body in bodies if body.moved_at >= recently]
     slots = state.window.recent(config.window_seconds, _IMAGES)
     agreed: dict[tuple[int, int], int] = {}
     for k, first in enumerate(bodies):
         for second in bodies[k + 1 :]:
-            if not (_same_twist(first, second) and _moves_as_one(state, slots, first, second, points)):
+            if not _kept_together(first, second, slots):
+                continue
+            if not _moves_as_one(state, slots, first, second, points):
                 continue
             key = (first.id, second.id)
             agreed[key] = state.agreed.get(key, 0) + 1
@@ -182,13 +180,15 @@ def merge_bodies(state: BodiesState, config: BodiesConfig, points: Measured) -> 
         join_other(state, pair[0], pair[1])
 
 
-def _same_twist(first: Body, second: Body) -> bool:
-    """Say whether two bodies may move as one now, within wide limits."""
-    lever = second.pose[:3, 3] - first.pose[:3, 3]
-    velocity = first.twist[:3] + np.cross(first.twist[3:], lever)
-    spread = first.covariance[6:9, 6:9] + second.covariance[6:9, 6:9]
-    limit = 0.05 + 4 * float(np.sqrt(np.trace(spread))) + 0.2 * float(np.linalg.norm(lever))
-    return float(np.linalg.norm(velocity - second.twist[:3])) < limit
+def _kept_together(first: Body, second: Body, slots: NDArray[np.intp]) -> bool:
+    """Say, quickly and within wide limits, whether two bodies kept their places to each other."""
+    both = slots[np.isfinite(first.path[slots, 0, 0]) & np.isfinite(second.path[slots, 0, 0])]
+    if len(both) < MIN_SEEN:
+        return False
+    then, now = (invert_pose(first.path[slot]) @ second.path[slot] for slot in (both[0], both[-1]))
+    change = difference(now, then)
+    shift, turn = float(np.linalg.norm(change[:3])), float(np.linalg.norm(change[3:]))
+    return shift < _APART[0] + _APART[1] * float(np.linalg.norm(now[:3, 3])) and turn < 2 * _APART[1]
 
 
 def _moves_as_one(
