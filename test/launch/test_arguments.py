@@ -1,8 +1,11 @@
 """What can be said about the launch files without launch."""
 
 import ast
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -64,8 +67,65 @@ def test_files_that_are_named_exist(path: Path) -> None:
             assert (ROOT / "config" / node.value).is_file(), node.value
 
 
-def test_rviz_shows_what_the_nodes_publish() -> None:
+def rviz_displays() -> list[dict[str, Any]]:
     config = yaml.safe_load((ROOT / "config" / "cotracker.rviz").read_text())
-    displays = config["Visualization Manager"]["Displays"]
-    topics = {display["Topic"]["Value"] for display in displays if "Topic" in display}
-    assert topics == {"tracker/overlay", "lifter/points", "lifter/markers", "lifter/map"}
+    return config["Visualization Manager"]["Displays"]
+
+
+def foxglove_panels() -> dict[str, dict[str, Any]]:
+    return json.loads((ROOT / "config" / "foxglove.json").read_text())["configById"]
+
+
+def published() -> set[str]:
+    """Topics that the nodes publish, as far as their names stand in the code."""
+    sources = (path.read_text() for path in (ROOT / "cotracker_ros" / "nodes").glob("*.py"))
+    return {name for source in sources for name in re.findall(r'"~/(?:\{\w+\})?(\w+)"', source)}
+
+
+def test_rviz_shows_all_that_the_nodes_publish_for_eyes() -> None:
+    topics = {display["Topic"]["Value"] for display in rviz_displays() if "Topic" in display}
+    assert topics == {
+        "tracker/overlay",
+        "lifter/points",
+        "lifter/markers",
+        "lifter/map",
+        "lifter/odometry",
+    }
+    assert {topic.split("/")[1] for topic in topics} - {"odometry"} <= published()
+
+
+def test_every_rviz_display_is_of_a_kind_for_its_topic_and_says_how_it_listens() -> None:
+    kinds = {"overlay": "Image", "markers": "MarkerArray", "odometry": "Odometry"}
+    for display in rviz_displays():
+        assert display["Class"].startswith("rviz_default_plugins/") and display["Enabled"], display["Name"]
+        if "Topic" in display:
+            name = display["Topic"]["Value"].split("/")[1]
+            assert display["Class"].split("/")[1] == kinds.get(name, "PointCloud2")
+            policies = {"Depth", "Durability Policy", "History Policy", "Reliability Policy", "Value"}
+            assert set(display["Topic"]) == policies
+
+
+def test_viewers_switch_namespaces_that_markers_have() -> None:
+    source = (ROOT / "cotracker_ros" / "messages" / "markers.py").read_text()
+    listed = source.split("The namespaces: ")[1].split('"""')[0]
+    known = set(re.findall(r"[a-z_]+(?=[,. (])", re.sub(r"\([^)]*\)", "", listed)))
+    (markers,) = (item for item in rviz_displays() if item["Class"].endswith("/MarkerArray"))
+    assert set(markers["Namespaces"]) == known
+    scene = foxglove_panels()["3D!scene"]
+    assert set(scene["topics"]["/lifter/markers"]["namespaces"]) <= known
+
+
+def test_foxglove_shows_topics_of_a_replay() -> None:
+    layout = json.loads((ROOT / "config" / "foxglove.json").read_text())
+    assert set(layout) == {"configById", "globalVariables", "layout", "playbackConfig", "userNodes"}
+    panels = foxglove_panels()
+
+    def leaves(tree: Any) -> set[str]:
+        return {tree} if isinstance(tree, str) else leaves(tree["first"]) | leaves(tree["second"])
+
+    assert leaves(layout["layout"]) == set(panels)
+    assert set(panels["3D!scene"]["topics"]) == {"/lifter/points", "/lifter/markers", "/lifter/map"}
+    written = (ROOT / "cotracker_ros" / "recordings" / "outputs.py").read_text()
+    assert all(f'"{topic}"' in written for topic in panels["3D!scene"]["topics"])
+    for curve in panels["Plot!odometry"]["paths"]:
+        assert curve["value"].startswith("/lifter/odometry.")
