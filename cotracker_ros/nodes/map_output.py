@@ -12,7 +12,7 @@ from std_srvs.srv import Trigger
 from cotracker_ros.messages import map_cloud_fields, to_ros
 from cotracker_ros.nodes.managed_node import ManagedNode
 from cotracker_ros.nodes.qos import LATCHED
-from cotracker_ros.reconstruction import Lifter, MapPoints, write_ply
+from cotracker_ros.reconstruction import Lifter, MapPoints
 
 
 class MapOutput:
@@ -87,8 +87,8 @@ class MapOutput:
             response.message = "The map is empty: nothing was saved."
             return response
         try:
-            write_ply(path, points.xyz, points.rgb, {"sigma": points.sigma})
-        except (ValueError, OSError) as error:
+            points.save(path)
+        except OSError as error:
             response.message = str(error)
             return response
         response.success = True

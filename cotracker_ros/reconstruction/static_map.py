@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -16,7 +17,9 @@ from cotracker_ros.reconstruction.map_sums import (
     measurement_information,
     voxel_keys,
 )
+from cotracker_ros.reconstruction.ply import write_ply
 from cotracker_ros.reconstruction.types import DepthSource, PointMotion, Tracks3D
+from cotracker_ros.tracking.types import TrackFlag
 
 _MERGE_AFTER = 2048  # points of ended tracks, or voxels to forget, that wait before the voxels are sorted
 _PIXEL = 0.002  # rad: a pixel of a camera of 500 px focal length
@@ -76,6 +79,14 @@ class MapPoints:
     def __len__(self) -> int:
         return len(self.sigma)
 
+    def save(self, path: str | Path) -> None:
+        """Write a PLY file with colours and the field sigma.
+
+        Raises:
+            OSError: The file cannot be written; the message is one sentence.
+        """
+        write_ply(path, self.xyz, self.rgb, {"sigma": self.sigma})
+
 
 @dataclass(frozen=True, eq=False)
 class _LiveTracks:
@@ -98,6 +109,10 @@ class _LiveTracks:
         sums = PointSums.empty(ids)
         count = len(sums)
         return cls(sums, np.zeros(count, bool), np.zeros(count, np.int64), np.zeros(count, bool))
+
+    def take(self, which: NDArray[np.bool_]) -> _LiveTracks:
+        """Return some of the tracks."""
+        return _LiveTracks(self.sums.take(which), self.still[which], self.run[which], self.moved[which])
 
     def for_ids(self, ids: NDArray[np.int64]) -> _LiveTracks:
         """Return the estimates in the order of `ids`, empty ones for ids not known."""
@@ -161,10 +176,9 @@ class StaticMap:
         with self._lock:
             self._updates += 1
             ids = points.ids.astype(np.int64)
-            if not np.array_equal(ids, self._live.sums.key):
-                gone = ~np.isin(self._live.sums.key, ids)
-                if gone.any():
-                    self._end(gone)
+            fresh = (points.flags & TrackFlag.NEW) != 0
+            if fresh.any() or not np.array_equal(ids, self._live.sums.key):
+                self._end(~np.isin(self._live.sums.key, ids[~fresh]))
                 self._live = self._live.for_ids(ids)
             if centre is not None:
                 self._centre = np.asarray(centre, dtype=np.float64)
@@ -183,7 +197,6 @@ class StaticMap:
         """Close all running tracks, because their ids will not go on (a new epoch)."""
         with self._lock:
             self._end(np.ones(len(self._live.sums), bool))
-            self._live = _LiveTracks.empty()
 
     def reset(self) -> None:
         """Forget everything."""
@@ -225,10 +238,10 @@ class StaticMap:
         return self.points().sigma
 
     def _end(self, gone: NDArray[np.bool_]) -> None:
-        """Keep what is worth it of tracks that ended."""
-        live = self._live
-        ended = _LiveTracks(live.sums.take(gone), live.still[gone], live.run[gone], live.moved[gone])
-        self._ended = self._ended.joined(ended.static(self.config))
+        """Take leave of tracks that ended, and keep what is worth it."""
+        if gone.any():
+            self._ended = self._ended.joined(self._live.take(gone).static(self.config))
+            self._live = self._live.take(~gone)
 
     def _watch(self, points: Tracks3D, moving: NDArray[np.bool_]) -> None:
         """See which tracks move; forget the map where one of them stood."""

@@ -12,7 +12,9 @@ from cotracker_ros.reconstruction import (
     Tracks3D,
     TransformBuffer,
     pose_matrix,
+    read_ply,
 )
+from cotracker_ros.tracking.types import TrackFlag
 
 UNKNOWN, STATIC, MOVING = PointMotion.UNKNOWN, PointMotion.STATIC, PointMotion.MOVING
 
@@ -111,6 +113,30 @@ def test_points_stay_when_their_tracks_end():
     assert len(chart.points()) == 3
     chart.reset()
     assert len(chart.points()) == 0
+
+
+def test_an_id_that_is_asked_for_anew_is_another_point():
+    chart = StaticMap()
+    for _ in range(6):
+        chart.add(points(TRUTH[:1], ids=[4]))
+    again = points(TRUTH[1:2], ids=[4])
+    again.flags[:] |= np.uint8(TrackFlag.NEW)
+    chart.add(again)
+    assert len(chart.points()) == 1
+    for _ in range(6):
+        chart.add(points(TRUTH[1:2], ids=[4]))
+    np.testing.assert_allclose(np.sort(chart.xyz, axis=0), np.sort(TRUTH[:2], axis=0), atol=1e-6)
+
+
+def test_a_saved_map_is_read_back(tmp_path):
+    chart = StaticMap()
+    for _ in range(6):
+        chart.add(points(TRUTH))
+    chart.points().save(tmp_path / "map.ply")
+    cloud = read_ply(tmp_path / "map.ply")
+    np.testing.assert_array_equal(cloud.xyz, chart.xyz)
+    np.testing.assert_array_equal(cloud.rgb, chart.rgb)
+    np.testing.assert_array_equal(cloud.fields["sigma"], chart.sigma)
 
 
 def test_held_and_rarely_measured_points_do_not_count():
