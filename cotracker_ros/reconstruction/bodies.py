@@ -99,11 +99,12 @@ class BodyTracker:
         turn = self.state.window.noted % 3
         if turn == 0:
             find_moving(self.state, self.config, points)
+            tend_body(self.state, points)
         elif turn == 1:
             find_bodies(self.state, self.config, points, generator)
         else:
             merge_bodies(self.state, self.config, points)
-        tend_body(self.state, points)
+            tend_body(self.state, points)
 
     def _note(self, points: Measured, camera: NDArray[np.float64]) -> bool:
         """Note an image in the window, unless the last one there is too near in time."""

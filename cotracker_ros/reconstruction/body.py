@@ -94,6 +94,7 @@ class BodiesState:
         seconds: Time between it and the one before, s.
         next_id: Id of the next body.
         images: Images since the state was made.
+        tended: How often a body's members were looked at.
         moving: Ids of tracks in no body that were last found to move.
         proposals: Ids of the tracks of groups that are bodies if they are found again.
         agreed: How often in a row two bodies, by id, were found to move as one.
@@ -108,6 +109,7 @@ class BodiesState:
     seconds: float = 0.0
     next_id: int = 1
     images: int = 0
+    tended: int = 0
     moving: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
     proposals: list[NDArray[np.uint32]] = field(default_factory=list)
     agreed: dict[tuple[int, int], int] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from cotracker_ros.reconstruction.rigid import difference, rotation_exp, skew
 
 _ITERATIONS = 4
 _SURPRISE = 30.0  # of an innovation of six degrees of freedom; by noise alone once in 25,000 images
-_SMALL = 1e-5  # m and rad: smaller steps change nothing that matters
+_SMALL = 2e-4  # m and rad: after a smaller step the next one changes nothing that matters
 _SOFT = 3.0  # sigmas: beyond them an error counts for less in the first steps
 
 
@@ -150,7 +150,7 @@ def correct(
         pose[:, :3, 3] += step[:, :3]
         pose[:, :3, :3] = rotation_exp(step[:, 3:]) @ pose[:, :3, :3]
         shift = shift + step
-        if iteration > 1 and np.abs(step).max() < _SMALL:
+        if iteration > 0 and np.abs(step).max() < _SMALL:
             break
     _, _, squared = _errors(pose, points, information)
     agrees = squared < gate_sigmas**2

@@ -29,6 +29,7 @@ from cotracker_ros.reconstruction.rigid import (
 _HYPOTHESES = 64
 _NEIGHBOURS = 10
 _GROWN = 2  # hypotheses that are grown
+_WORTHWHILE = 3.5  # score: a triple alone has three
 _CUTOFF = 4.0  # sigmas between two images
 _PATH_GATE = 6.0  # sigmas in each image of those that make the path; which of them follow it is seen later
 FOLLOWS = 2.5  # squared error for each degree of freedom of a track that follows a path, at most
@@ -160,9 +161,9 @@ def _between(
     scores = np.maximum(1 - errors / _CUTOFF**2, 0.0).sum(axis=1)
     best: Refined | None = None
     for row in np.argsort(-scores, kind="stable")[:_GROWN]:
-        if not scores[row] > 0:
+        if not scores[row] > _WORTHWHILE:
             break
-        grown = refine(poses[row], after, before, information, iterations=5, cutoff=_CUTOFF)
+        grown = refine(poses[row], after, before, information, iterations=3, cutoff=_CUTOFF)
         if best is None or grown.weights.sum() > best.weights.sum():
             best = grown
     return None if best is None else _Seeds(columns[best.weights > 0], best.pose)

@@ -62,7 +62,8 @@ def tend_body(state: BodiesState, points: Measured) -> None:
     bodies = [body for body in state.active if body.measured_at == state.stamp]
     if not bodies:
         return
-    body, window, members = bodies[state.window.noted % len(bodies)], state.window, state.members
+    body, window, members = bodies[state.tended % len(bodies)], state.window, state.members
+    state.tended += 1
     slots = window.recent(np.inf, _TENDED_IMAGES)
     slots = slots[np.isfinite(body.path[slots, 0, 0])]
     if len(slots) < MIN_SEEN:
