@@ -29,6 +29,7 @@ from cotracker_ros.recordings.outputs import (
     run_steps,
 )
 from cotracker_ros.recordings.replay import replay
+from cotracker_ros.recordings.rerun_output import RerunOutput
 from cotracker_ros.recordings.writer import BagWriter
 from cotracker_ros.tracking.config import SessionConfig
 
@@ -48,9 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also write one row per image and track")
     parser.add_argument("--npz", type=Path, metavar="FILE", help="also write arrays over images and tracks")
     parser.add_argument(
+        "--rerun", type=Path, metavar="FILE", help="also write a recording for the Rerun viewer: FILE.rrd"
+    )
+    parser.add_argument(
         "--with-inputs", action="store_true", help="also write images, depth, calibration and transforms"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT, and FILE.rrd, if they exist")
     add_points_argument(parser)
     add_recording_arguments(parser)
     add_tracker_arguments(parser)
@@ -78,9 +82,14 @@ def run(args: argparse.Namespace) -> int:
     writer = BagWriter(args.output, overwrite=args.overwrite)
     tables = [TableOutput(args.csv, args.npz)] if args.csv or args.npz else []
     session = _session_from(args)
+    viewers = [RerunOutput(args.rerun, lifter, overwrite=args.overwrite)] if args.rerun else []
     start = time.perf_counter()
     with writer as bag:
-        outputs: list[Output] = [BagOutput(bag, summary, lifter, with_inputs=args.with_inputs), *tables]
+        outputs: list[Output] = [
+            BagOutput(bag, summary, lifter, with_inputs=args.with_inputs),
+            *tables,
+            *viewers,
+        ]
         steps = replay(recording, session, lifter)
         report = run_steps(steps, outputs, images=summary.images, progress=True)
     print(f"{args.output}: {report.sentence(time.perf_counter() - start)}")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scenes import FIXED, body, scene
 
+from cotracker_ros.cli import main
 from cotracker_ros.reconstruction import CameraModel, Lifter, LifterConfig
 from cotracker_ros.recordings import (
     CameraEvent,
@@ -157,3 +158,17 @@ def test_a_file_that_is_there_is_not_replaced_unasked(rerun, tmp_path):
 def test_a_place_that_cannot_be_written_is_refused(rerun):
     with pytest.raises(RecordingError, match="cannot be written"):
         RerunOutput(Path("/proc/no/a.rrd"))
+
+
+def test_the_command_writes_one_and_says_what_is_missing(tmp_path, monkeypatch, capsys):
+    source = write_rosbag2(tmp_path / "bag", textured_messages(images=2))
+    arguments = ["replay", str(source), str(tmp_path / "out.mcap"), "--backend", "klt"]
+    arguments += ["--rerun", str(tmp_path / "out.rrd"), "--target-frame", "map", "--overwrite"]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "rerun", None)
+        assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "pip install" in line
+    pytest.importorskip("rerun")
+    assert main(arguments) == 0
+    assert len(rows(tmp_path / "out.rrd")["/world/camera"]) == 2
