@@ -210,18 +210,33 @@ def moving_ids(memory: Memory, what: Target | Box | None, speed: float, now: flo
         ClientError: The newest image is too old, there are no such tracks, or the 2D tracks of the image
             are not known.
     """
-    _check_fresh("3D tracks", len(memory.tracks_3d), memory.tracks_3d_at, now)
-    tracks = memory.tracks_3d[-1]
-    if isinstance(what, Target):
-        chosen = what.among(tracks.ids, tracks.labels)
-    elif what is None:
-        chosen = np.ones(len(tracks), np.bool_)
-    else:
-        chosen = np.isin(tracks.ids, _ids_in_box(memory, what, tracks))
+    tracks, chosen = _chosen_now(memory, what, now)
     seen = chosen & (tracks.source == DepthSource.MEASURED)
     with np.errstate(invalid="ignore"):
         fast = np.linalg.norm(tracks.velocity, axis=1) >= speed
     return tracks.ids[seen & fast & (tracks.motion == PointMotion.MOVING)]
+
+
+def enough_move(memory: Memory, what: Target | Box | None, speed: float, points: int, now: float) -> bool:
+    """Tell whether so many `points` of the tracks move, or all if some tracks are meant that are fewer.
+
+    Raises:
+        ClientError: See `moving_ids`.
+    """
+    if isinstance(what, Target):
+        points = min(points, int(_chosen_now(memory, what, now)[1].sum()))
+    return len(moving_ids(memory, what, speed, now)) >= points
+
+
+def _chosen_now(memory: Memory, what: Target | Box | None, now: float) -> tuple[Tracks3D, NDArray[np.bool_]]:
+    """Return the newest 3D tracks and which of them are meant, (N,) bool."""
+    _check_fresh("3D tracks", len(memory.tracks_3d), memory.tracks_3d_at, now)
+    tracks = memory.tracks_3d[-1]
+    if what is None:
+        return tracks, np.ones(len(tracks), np.bool_)
+    if isinstance(what, Target):
+        return tracks, what.among(tracks.ids, tracks.labels)
+    return tracks, np.isin(tracks.ids, _ids_in_box(memory, what, tracks))
 
 
 def _check_fresh(name: str, count: int, at: float, now: float) -> None:

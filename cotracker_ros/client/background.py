@@ -38,6 +38,7 @@ class BackgroundNode:
         )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        self._closed = False
         self._ended: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
 
@@ -47,7 +48,10 @@ class BackgroundNode:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop spinning and destroy the node."""
+        """Stop spinning and destroy the node; does nothing the second time."""
+        if self._closed:
+            return
+        self._closed = True
         self._executor.shutdown()
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join()

@@ -72,7 +72,7 @@ class PointClient:
         self._background.start(lambda: self._feed.close("the client is closed: ROS was shut down"))
 
     def close(self) -> None:
-        """End the client's thread and node; whoever waits gets a `ClientError`."""
+        """End the client's thread and node; whoever waits gets a `ClientError`. May be called again."""
         self._feed.close("the client is closed")
         self._background.close()
 
@@ -121,6 +121,7 @@ class PointClient:
         Raises:
             ClientError: The tracker cannot be reached or refuses.
         """
+        _check_count(count)
         box = {"x": float(x), "y": float(y), "width": float(width), "height": float(height)}
         return self._added(AddRegion.Request(shape=AddRegion.Request.BOX, count=count, label=label, **box))
 
@@ -138,6 +139,7 @@ class PointClient:
         Raises:
             ClientError: The tracker cannot be reached or refuses.
         """
+        _check_count(count)
         pixels = np.asarray(mask)
         if pixels.ndim != 2:
             raise ClientError(f"a mask of shape {pixels.shape} was given; give (height, width)")
@@ -263,20 +265,16 @@ class PointClient:
             what: The tracks; None: all.
             box: Left, top, width and height, px: only what is in this part of the image (in place of `what`).
             speed: m/s from which on a track counts, in the lifter's frame.
-            points: So many must move, so that a single bad track is no motion.
+            points: So many must move, so that a single bad track is no motion; all, if `what` are fewer.
             timeout: s to wait.
 
         Raises:
             ClientError: After `timeout` s no images come, or there are no such tracks.
         """
         wanted = _moving_target(what, box)
-        if isinstance(wanted, Target) and wanted.ids:
-            points = min(points, len(wanted.ids))
-
-        def moves(memory: Memory, now: float) -> bool:
-            return len(answers.moving_ids(memory, wanted, speed, now)) >= points
-
-        return self._until(moves, timeout)
+        return self._until(
+            lambda memory, now: answers.enough_move(memory, wanted, speed, points, now), timeout
+        )
 
     def wait_for_update(self, timeout: float = 1.0) -> bool:
         """Wait for 3D tracks that came since this was last called; False if none come in time.
@@ -360,6 +358,11 @@ class PointClient:
 
 class _NotYetError(ClientError):
     """A condition does not hold yet."""
+
+
+def _check_count(count: int) -> None:
+    if count < 1:
+        raise ClientError(f"count is {count}; give at least 1 point")
 
 
 def _moving_target(what: What | None, box: Box | None) -> Target | Box | None:

@@ -14,6 +14,7 @@ from cotracker_ros.client.errors import ClientError
 What: TypeAlias = str | int | Iterable[int]
 Box: TypeAlias = Sequence[float]  # left, top, width, height, px
 
+_LARGEST_ID = 2**32 - 1
 _NAMED = 5  # ids or labels that a sentence lists at most
 
 
@@ -40,7 +41,7 @@ class Target:
             made = cls(label=what) if isinstance(what, str) else cls(ids=_ids(what))
         except (TypeError, ValueError):
             raise ClientError(f"{what!r} names no tracks: give a label, an id or a list of ids") from None
-        if not made.label and not made.ids:
+        if not (made.label or made.ids) or not all(0 <= i <= _LARGEST_ID for i in made.ids):
             raise ClientError(f"{what!r} names no tracks: give a label, an id or a list of ids")
         return made
 

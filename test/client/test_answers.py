@@ -72,7 +72,7 @@ def where(memory, what="cup", frame="", *, transforms=None, now=100.0, max_age=0
     return answers.position(memory, Target.of(what), frame, transforms or TransformBuffer(), now, max_age)
 
 
-@pytest.mark.parametrize("what", ["", [], None, [1, "a"], 1.5j])
+@pytest.mark.parametrize("what", ["", [], None, [1, "a"], 1.5j, -1, [2**32]])
 def test_what_names_no_tracks_is_refused(what):
     with pytest.raises(ClientError, match="give a label, an id or a list of ids"):
         Target.of(what)
@@ -213,6 +213,9 @@ def test_moving_tracks_are_seen_fast_and_believed_to_move():
     assert moving([30, 30, 20, 20], speed=0.005) == [2]
     assert moving(Target.of("cup")) == [1]
     assert answers.seen_in_box(memory, [0, 0, 20, 20], 100.0).tolist() == [1, 3]
+    assert answers.enough_move(memory, Target.of("cup"), 0.005, 5, 100.0), "all that there are"
+    assert not answers.enough_move(memory, None, 0.005, 5, 100.0)
+    assert not answers.enough_move(memory, Target.of("cup"), 0.1, 2, 100.0)
     memory.put_tracks_3d(deep(1, (HELD, MEASURED, MEASURED), velocity=speed, motion=motion), 100.0)
     assert moving(None) == [], "what is not measured is not seen to move"
 

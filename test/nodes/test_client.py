@@ -145,6 +145,8 @@ def test_the_trackers_refusal_is_passed_on(camera, points):
         points.track_box(1000, 40, 60, 60)
     with pytest.raises(ClientError, match="the mask is 3x2 px"):
         points.track_mask(np.ones((2, 3)))
+    with pytest.raises(ClientError, match="count is 0"):
+        points.track_box(0, 0, 60, 60, count=0)
     with pytest.raises(ClientError, match="one row x, y per point"):
         points.track_points([1, 2])
     with pytest.raises(ClientError, match="no track is labelled 'pan'"):
@@ -273,6 +275,7 @@ def test_closing_frees_who_waits(graph):
     assert "the client is closed" in str(asked.error)
     with pytest.raises(ClientError, match="closed"):
         points.latest()
+    points.close()
     assert rclpy.ok(), "the user's ROS goes on"
 
 
