@@ -18,7 +18,9 @@ from cotracker_ros.reconstruction.open3d_library import load_open3d
 from cotracker_ros.reconstruction.ply import write_ply
 from cotracker_ros.reconstruction.undistortion import Undistortion
 
-_SPARE = 1024  # blocks; Open3D doubles its table when as many as one call names might not fit
+# Blocks that one call of Open3D gets: it holds Python's global lock for so long, and doubles its table when
+# as many more might not fit.
+_AT_ONCE = 512
 _MAX_WEIGHT = 64.0  # images: what has been there for long can still be seen to have gone
 _CLEARED = 20  # when the memory is full, this part of it is cleared at once: one in so many blocks
 _METRES = 1.0  # depth images are in metres already
@@ -153,7 +155,7 @@ class DenseMap:
     def _start(self) -> None:
         core = self._o3d.core
         kind = core.float32
-        self._capacity = self.config.blocks + _SPARE
+        self._capacity = self.config.blocks + _AT_ONCE
         self._grid: Any = self._o3d.t.geometry.VoxelBlockGrid(
             ("tsdf", "weight", "color"),
             (kind, kind, kind),
@@ -189,10 +191,9 @@ class DenseMap:
         blocks, index = self._claimed(touched.numpy(), pose[:3, 3])
         blocks = np.concatenate([blocks, before[~np.isin(self._rows(before), index)]])
         colours = image(np.ascontiguousarray(rgb, np.float32) / np.float32(255))
-        room = self._capacity - int(self._grid.hashmap().size())
-        for start in range(0, len(blocks), room):
+        for start in range(0, len(blocks), _AT_ONCE):
             self._grid.integrate(
-                tensor(blocks[start : start + room]),
+                tensor(blocks[start : start + _AT_ONCE]),
                 depth_image,
                 colours,
                 matrix,
