@@ -1,7 +1,9 @@
 """Tracks in space: 2D tracks, depth images and the camera's model become 3D tracks and a map."""
 
+from cotracker_ros.reconstruction.body_config import BodiesConfig
 from cotracker_ros.reconstruction.camera import CameraModel
 from cotracker_ros.reconstruction.depth import DepthNoise, DepthSampling, sample_depth
+from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
 from cotracker_ros.reconstruction.lifter import Lifter, LifterState, TransformSource
 from cotracker_ros.reconstruction.lifter_config import LifterConfig, LifterCounters
 from cotracker_ros.reconstruction.motion import MotionConfig
@@ -21,10 +23,12 @@ from cotracker_ros.reconstruction.transforms import TransformBuffer, TransformEr
 from cotracker_ros.reconstruction.types import DepthSource, PointMotion, Tracks3D
 
 __all__ = [
+    "BodiesConfig",
     "CameraModel",
     "DepthNoise",
     "DepthSampling",
     "DepthSource",
+    "EgoMotionConfig",
     "Lifter",
     "LifterConfig",
     "LifterCounters",

@@ -14,8 +14,10 @@ from cotracker_ros.reconstruction.camera import CameraModel
 from cotracker_ros.reconstruction.depth_history import DepthHistory, DepthImage
 from cotracker_ros.reconstruction.lifter_config import LifterConfig, LifterCounters
 from cotracker_ros.reconstruction.lifting import Sight, depth_fits
-from cotracker_ros.reconstruction.scene import SceneUpdate
-from cotracker_ros.reconstruction.scene_estimator import Frames, SceneEstimator, tracks_3d
+from cotracker_ros.reconstruction.odometry import odometry_of
+from cotracker_ros.reconstruction.poses import invert_pose
+from cotracker_ros.reconstruction.scene import Odometry, OdometryState, SceneUpdate
+from cotracker_ros.reconstruction.scene_estimator import LEVEL, Frames, SceneEstimator, tracks_3d
 from cotracker_ros.reconstruction.static_map import StaticMap
 from cotracker_ros.reconstruction.transforms import TransformBuffer, TransformError
 from cotracker_ros.tracking.types import Tracks
@@ -23,6 +25,7 @@ from cotracker_ros.tracking.types import Tracks
 _NS = 1_000_000_000
 _SAME_PLACE = 0.01  # m: a depth camera nearer than this to the colour camera counts as registered
 _SAME_DIRECTION = 0.01  # rad
+_ODOMETRY_FRAME = "odom"  # REP 105's name for a frame that is continuous, but drifts
 
 
 class TransformSource(Protocol):
@@ -51,6 +54,30 @@ class LifterState:
     pending: deque[tuple[Tracks, str]] = field(default_factory=deque)
     finished: list[SceneUpdate] = field(default_factory=list)
     newest_tracks: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What TF tells at the moment of an image, as (4, 4) poses; None where it need not.
+
+    Attributes:
+        fixed_from_camera: Where the camera is.
+        target_from_fixed: Where the fixed frame is, as seen from the target frame.
+        target_from_camera: Where the camera is, as seen from the target frame.
+        base_from_camera: Where the camera is on the robot.
+    """
+
+    fixed_from_camera: NDArray[np.float64] | None = None
+    target_from_fixed: NDArray[np.float64] | None = None
+    target_from_camera: NDArray[np.float64] | None = None
+    base_from_camera: NDArray[np.float64] | None = None
+
+    def to_target(self, fixed_from_camera: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return target_from_fixed for a camera at `fixed_from_camera`."""
+        if self.target_from_fixed is not None:
+            return self.target_from_fixed
+        assert self.target_from_camera is not None
+        return self.target_from_camera @ invert_pose(fixed_from_camera)
 
 
 class Lifter:
@@ -159,7 +186,7 @@ class Lifter:
                     self._count("out_of_order", f"tracks at {_seconds(tracks.stamp)} came after later ones")
                     return self.ready()
                 self._time_jumped("tracks")
-                self.scene.forget_points()
+                self.scene.start_over()
                 depth = self.state.depth.newest
                 if depth is not None and depth >= newest - self._ns("jump_back"):
                     self.state.depth.clear()  # it is the old pass's: the depth images have yet to jump
@@ -231,21 +258,32 @@ class Lifter:
         if self.state.camera is None or newest is None or newest < tracks.stamp:
             return False
         try:
-            self._poses(self._frames(frame), tracks.stamp)
+            self._known(self._frames(frame), tracks.stamp)
         except TransformError as error:
             return not error.may_come
         return True
 
     def _frames(self, camera_frame: str) -> Frames:
         """Return the names of the frames for tracks of `camera_frame`."""
-        target = self.config.target_frame or camera_frame
-        return Frames(camera_frame, self.config.fixed_frame or target, target)
+        config = self.config
+        target = config.target_frame or camera_frame
+        by_tracks = _ODOMETRY_FRAME if config.camera_pose == "tracks" else target
+        return Frames(camera_frame, config.fixed_frame or by_tracks, target)
 
-    def _poses(self, frames: Frames, stamp: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return fixed_from_camera and target_from_fixed, (4, 4) each, or raise `TransformError`."""
-        return (
-            self._pose(frames.fixed, frames.camera, stamp),
-            self._pose(frames.target, frames.fixed, stamp),
+    def _known(self, frames: Frames, stamp: int) -> _Known:
+        """Look up what TF has to tell at `stamp` ns, or raise `TransformError`."""
+        if self.config.camera_pose == "transforms":
+            return _Known(
+                fixed_from_camera=self._pose(frames.fixed, frames.camera, stamp),
+                target_from_fixed=self._pose(frames.target, frames.fixed, stamp),
+            )
+        base = self.config.base_frame
+        return _Known(
+            target_from_fixed=np.eye(4) if frames.target == frames.fixed else None,
+            target_from_camera=None
+            if frames.target == frames.fixed
+            else self._pose(frames.target, frames.camera, stamp),
+            base_from_camera=self._pose(base, frames.camera, stamp) if base else None,
         )
 
     def _pose(self, target: str, source: str, stamp: int) -> NDArray[np.float64]:
@@ -258,12 +296,13 @@ class Lifter:
             return None
         frames = self._frames(frame)
         try:
-            fixed_from_camera, target_from_fixed = self._poses(frames, tracks.stamp)
+            known = self._known(frames, tracks.stamp)
         except TransformError as error:
             self._count("transform_missing", f"{when} were dropped: {error}")
             return None
         sight = Sight(camera, self._depth_for(tracks, frame))
-        estimate = self.scene.update(tracks, sight, frames, fixed_from_camera)
+        origin = LEVEL if known.base_from_camera is None else known.base_from_camera
+        estimate = self.scene.update(tracks, sight, frames, known.fixed_from_camera, origin)
         lifted = estimate.lifted
         self._counts["images_lifted"] += 1
         for name, count in zip(
@@ -273,8 +312,21 @@ class Lifter:
         ):
             self._counts[name] += count
         self._counts["points_rejected"] += lifted.rejected
-        in_target = tracks_3d(tracks, lifted, frames.target, target_from_fixed)
-        return SceneUpdate(in_target, estimate.odometry, estimate.bodies)
+        in_target = tracks_3d(tracks, lifted, frames.target, known.to_target(estimate.fixed_from_camera))
+        return SceneUpdate(in_target, self._odometry(estimate.odometry, known), estimate.bodies)
+
+    def _odometry(self, odometry: Odometry | None, known: _Known) -> Odometry | None:
+        """Count what the odometry could not tell, and return it for the robot's frame."""
+        if odometry is None:
+            return None
+        if odometry.state is not OdometryState.TRACKING:
+            name = f"odometry_{odometry.state.name.lower()}"
+            self._count(
+                name, f"the camera's pose at {_seconds(odometry.stamp)} is a guess: {odometry.reason}"
+            )
+        if known.base_from_camera is None:
+            return odometry
+        return odometry_of(odometry, self.config.base_frame, known.base_from_camera)
 
     def _camera_for(self, tracks: Tracks, when: str) -> CameraModel | None:
         """Return the camera's model for images of the tracks' size, if there is one."""

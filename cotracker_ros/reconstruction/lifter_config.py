@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cotracker_ros.reconstruction.body_config import BodiesConfig
 from cotracker_ros.reconstruction.depth import DepthSampling
+from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
 from cotracker_ros.reconstruction.motion import MotionConfig
 from cotracker_ros.reconstruction.static_map import StaticMapConfig
+
+CAMERA_POSES = ("transforms", "tracks")
 
 
 @dataclass(frozen=True)
@@ -17,8 +21,14 @@ class LifterConfig:
 
     Attributes:
         target_frame: Frame of the result; "" is the camera's optical frame.
-        fixed_frame: Frame in which points stand still: they are held, their velocity is measured and the map
-            is kept in it. "" is the target frame. Name one (odom, map) when the target frame moves.
+        fixed_frame: Frame in which points stand still: they are held, their velocity is measured, bodies are
+            found and the map is kept in it. "" is the target frame, or "odom" with camera_pose tracks. Name
+            one (odom, map) when the target frame moves.
+        camera_pose: Who knows where the camera is in the fixed frame: transforms (TF; the tracks check it) or
+            tracks (ego-motion by those that stand still).
+        base_frame: With camera_pose tracks, the robot's frame, which TF must know from the camera: the fixed
+            frame begins where it is in the first image, and the odometry is told of it. "" is the camera,
+            which is taken as level in the first image.
         tolerance: A depth image further than this from the tracks' stamp is not theirs, s.
         max_wait: How long tracks wait for their depth and transforms, in time of the stream, s.
         max_pending: How many images' tracks may wait.
@@ -29,11 +39,15 @@ class LifterConfig:
         jump_back: A stamp further back than this means that time started over, s.
         sampling: How depth is read at a point.
         motion: How points move.
+        ego_motion: How the camera's motion is found.
+        bodies: How moving bodies are found.
         map: What enters the map.
     """
 
     target_frame: str = ""
     fixed_frame: str = ""
+    camera_pose: str = "transforms"
+    base_frame: str = ""
     tolerance: float = 0.02
     max_wait: float = 0.2
     max_pending: int = 64
@@ -43,9 +57,15 @@ class LifterConfig:
     jump_back: float = 1.0
     sampling: DepthSampling = field(default_factory=DepthSampling)
     motion: MotionConfig = field(default_factory=MotionConfig)
+    ego_motion: EgoMotionConfig = field(default_factory=EgoMotionConfig)
+    bodies: BodiesConfig = field(default_factory=BodiesConfig)
     map: StaticMapConfig = field(default_factory=StaticMapConfig)
 
     def __post_init__(self) -> None:
+        if self.camera_pose not in CAMERA_POSES:
+            raise ValueError(
+                f"the lifter's camera_pose is '{self.camera_pose}': give one of {', '.join(CAMERA_POSES)}"
+            )
         for name in ("tolerance", "max_wait"):
             if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ValueError(f"the lifter's {name} is {getattr(self, name)} s: give 0 or more")
@@ -80,6 +100,8 @@ class LifterCounters:
         out_of_order: Images dropped because a later one had come before.
         revised: Better answers to images already answered; they are passed over.
         hurried: Images that had to stop waiting because too many waited.
+        odometry_predicted: Images in which the tracks did not tell the camera's pose; it was carried on.
+        odometry_lost: Images in which the camera's pose was only a guess.
         time_jumps: Times that the stamps of the tracks or of the depth images went back.
     """
 
@@ -100,6 +122,8 @@ class LifterCounters:
     out_of_order: int = 0
     revised: int = 0
     hurried: int = 0
+    odometry_predicted: int = 0
+    odometry_lost: int = 0
     time_jumps: int = 0
 
     @property

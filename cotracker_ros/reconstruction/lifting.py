@@ -30,16 +30,18 @@ class Sight:
 
 
 @dataclass(frozen=True, eq=False)
-class CameraPoints:
+class Measured:
     """Points as they were measured, in the camera's optical frame.
 
     Attributes:
         xyz: (N, 3) float64, m; NaN where nothing was measured.
         sigma: (N,) float64, one standard deviation of z, m; NaN where nothing was measured.
+        rays: (N, 3) float64, the viewing rays with z = 1; NaN where the track is not seen.
     """
 
     xyz: NDArray[np.float64]
     sigma: NDArray[np.float64]
+    rays: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,7 @@ def measure_points(
     sight: Sight,
     expected: NDArray[np.float64],
     sampling: DepthSampling,
-) -> CameraPoints:
+) -> Measured:
     """Read the depth of the tracks that are seen.
 
     Args:
@@ -85,25 +87,26 @@ def measure_points(
         expected: (N,) depths that the points should have, m, NaN where unknown.
         sampling: How depth is read.
     """
-    points, sigma = np.full((len(tracks), 3), np.nan), np.full(len(tracks), np.nan)
+    rays, z = np.full((len(tracks), 3), np.nan), np.full(len(tracks), np.nan)
+    sigma = z.copy()
     wanted = TrackFlag.VISIBLE | TrackFlag.IN_FRAME
     rows = np.flatnonzero((tracks.flags & wanted) == wanted)
-    if sight.depth is None or not len(rows):
-        return CameraPoints(points, sigma)
     xy = tracks.xy[rows].astype(np.float64)
+    if len(rows):
+        rays[rows] = sight.camera.unproject(xy)
+    if sight.depth is None or not len(rows):
+        return Measured(rays * z[:, None], sigma, rays)
     height, width = sight.depth.shape
     scale = np.array([width / tracks.image_size[0], height / tracks.image_size[1]])
-    z, sigma_z = sample_depth(sight.depth, (xy + 0.5) * scale - 0.5, sampling, expected[rows])
-    found = np.isfinite(z)
-    rays = sight.camera.unproject(xy[found])
-    points[rows[found]] = rays * z[found, None]
-    sigma[rows[found]] = np.where(np.isnan(rays[:, 2]), np.nan, sigma_z[found])
-    return CameraPoints(points, sigma)
+    z[rows], sigma_z = sample_depth(sight.depth, (xy + 0.5) * scale - 0.5, sampling, expected[rows])
+    points = rays * z[:, None]
+    sigma[rows] = np.where(np.isfinite(points[rows, 2]), sigma_z, np.nan)
+    return Measured(points, sigma, rays)
 
 
 def place_points(
     tracks: Tracks,
-    points: CameraPoints,
+    points: Measured,
     fixed_from_camera: NDArray[np.float64],
     states: PointStates,
     pixel_sigma: float,
@@ -141,7 +144,7 @@ def place_points(
 
 def show_points(
     tracks: Tracks,
-    points: CameraPoints,
+    points: Measured,
     fixed_from_camera: NDArray[np.float64],
     states: PointStates,
     motion: MotionConfig,
@@ -167,7 +170,7 @@ def show_points(
 
 
 def _in_fixed(
-    points: CameraPoints, fixed_from_camera: NDArray[np.float64], pixel_sigma: float
+    points: Measured, fixed_from_camera: NDArray[np.float64], pixel_sigma: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return positions (N, 3) in the fixed frame, and sigmas along (N, 3) and across (N, 1) the ray, m."""
     # Uncertain by the depth along the ray, and by the position in the image across it.

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cotracker_ros.reconstruction.bodies import BodyTracker
+from cotracker_ros.reconstruction.ego_motion import EgoMotion
+from cotracker_ros.reconstruction.ego_types import CameraPoints
 from cotracker_ros.reconstruction.lifter_config import LifterConfig
 from cotracker_ros.reconstruction.lifting import (
     Lifted,
+    Measured,
     Sight,
     measure_points,
     place_points,
+    show_points,
 )
-from cotracker_ros.reconstruction.motion import PointStates, at_time, for_ids, unknown_points
+from cotracker_ros.reconstruction.motion import Motion, PointStates, at_time, for_ids, unknown_points
 from cotracker_ros.reconstruction.poses import invert_pose, transform_points
-from cotracker_ros.reconstruction.scene import Odometry, RigidBodies
+from cotracker_ros.reconstruction.scene import Odometry, OdometryState, RigidBodies
 from cotracker_ros.reconstruction.static_map import StaticMap
-from cotracker_ros.reconstruction.types import Tracks3D
+from cotracker_ros.reconstruction.types import DepthSource, PointMotion, Tracks3D
 from cotracker_ros.tracking.types import TrackFlag, Tracks
+
+LEVEL = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+"""The optical axes (x right, y down, z forward) of a level camera in x forward, y left, z up (REP 103)."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +43,6 @@ class Frames:
     camera: str
     fixed: str
     target: str
-
-    @property
-    def moving_camera(self) -> bool:
-        """Whether the camera's motion is known, so that the scene's can be told from it."""
-        return self.fixed != self.camera
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,29 +77,46 @@ class SceneEstimator:
 
     def __init__(self, config: LifterConfig) -> None:
         self._config = config
+        self._ego_motion = EgoMotion(config.ego_motion)
+        self._bodies = BodyTracker(config.bodies)
         self.map = StaticMap(config.map)
         self.points: PointStates = unknown_points([])
         self.fixed_frame = ""
         self.epoch: int | None = None
 
     def configure(self, config: LifterConfig) -> None:
-        """Take over other settings; what is known stays."""
+        """Take over other settings; what is known stays, but for the scene of another source of poses."""
+        if config.camera_pose != self._config.camera_pose:
+            self.reset()
         self._config = config
+        self._ego_motion.config = config.ego_motion
+        self._bodies.config = config.bodies
         self.map.config = config.map
 
     def reset(self) -> None:
         """Forget everything."""
-        self.forget_points()
+        self._forget_points()
+        self._bodies.reset()
         self.map.reset()
         self.fixed_frame, self.epoch = "", None
 
-    def forget_points(self) -> None:
-        """Forget the points, because their ids will not go on; the map stays."""
-        self.points = unknown_points([])
-        self.map.end_tracks()
+    def start_over(self) -> None:
+        """Go on with images from before, as when a bag begins again.
+
+        Where the tracks tell the camera's pose, nobody knows any more where that is: all begins anew.
+        """
+        if self._config.camera_pose == "tracks":
+            self.reset()
+        else:
+            self._forget_points()
 
     def update(
-        self, tracks: Tracks, sight: Sight, frames: Frames, fixed_from_camera: NDArray[np.float64]
+        self,
+        tracks: Tracks,
+        sight: Sight,
+        frames: Frames,
+        given: NDArray[np.float64] | None,
+        origin: NDArray[np.float64],
     ) -> SceneEstimate:
         """Take the next image.
 
@@ -104,28 +124,79 @@ class SceneEstimator:
             tracks: Tracks of the image.
             sight: What the camera saw.
             frames: Names of the frames; another fixed frame starts everything anew.
-            fixed_from_camera: (4, 4) pose of the camera, m.
+            given: (4, 4) fixed_from_camera, m, by TF; None where the tracks have to tell.
+            origin: (4, 4) fixed_from_camera of the first image, where the tracks have to tell.
         """
-        self._follow_stream(frames, tracks.epoch)
+        self._follow_stream(frames, tracks.epoch, origin)
         config = self._config
         states = for_ids(self.points, tracks.ids, fresh=(tracks.flags & TrackFlag.NEW) != 0)
         before = at_time(states, tracks.stamp, config.motion)
-        expected = transform_points(invert_pose(fixed_from_camera), before.position)[:, 2]
+        guess = self._ego_motion.predict(tracks.stamp) if given is None else given
+        expected = transform_points(invert_pose(guess), before.position)[:, 2]
         measured = measure_points(tracks, sight, expected, config.sampling)
         pixel_sigma = config.sampling.pixel_sigma / sight.camera.K[0, 0]
-        lifted = place_points(tracks, measured, fixed_from_camera, states, pixel_sigma, config.motion)
+        odometry = None
+        if given is None:
+            odometry = self._follow_camera(tracks, measured, before, pixel_sigma, frames)
+        pose = given if odometry is None else odometry.pose
+        assert pose is not None
+        if odometry is None or odometry.state is OdometryState.TRACKING:
+            lifted = place_points(tracks, measured, pose, states, pixel_sigma, config.motion)
+        else:
+            lifted = show_points(tracks, measured, pose, states, config.motion)
         self.points = lifted.states
-        in_fixed = tracks_3d(tracks, lifted, frames.fixed, np.eye(4))
-        self.map.add(in_fixed, centre=fixed_from_camera[:3, 3])
-        return SceneEstimate(lifted, fixed_from_camera, None, None)
+        trusted = odometry is None or odometry.state is OdometryState.TRACKING
+        bodies = self._add(tracks, lifted, frames, pose, trusted)
+        return SceneEstimate(lifted, pose, odometry, bodies)
 
-    def _follow_stream(self, frames: Frames, epoch: int) -> None:
+    def _follow_camera(
+        self, tracks: Tracks, measured: Measured, before: Motion, pixel_sigma: float, frames: Frames
+    ) -> Odometry:
+        """Find the camera's pose by the tracks that stand still."""
+        # Without depth, a ray still tells of the rotation.
+        seen = np.isfinite(measured.sigma)
+        points = CameraPoints(
+            stamp=tracks.stamp,
+            epoch=tracks.epoch,
+            ids=tracks.ids,
+            xyz=np.where(seen[:, None], measured.xyz, measured.rays),
+            sigma=np.where(seen, measured.sigma, np.inf),
+            image_sigma=pixel_sigma,
+            moving=before.kind == PointMotion.MOVING,
+        )
+        return self._ego_motion.update(points, frames.fixed, frames.camera)
+
+    def _add(
+        self, tracks: Tracks, lifted: Lifted, frames: Frames, pose: NDArray[np.float64], trusted: bool
+    ) -> RigidBodies | None:
+        """Take an image's points into the bodies and the map; return the bodies."""
+        in_fixed = tracks_3d(tracks, lifted, frames.fixed, np.eye(4))
+        if not trusted:  # the bodies go on by their twists
+            unseen = np.where(lifted.source == DepthSource.MEASURED, DepthSource.HELD, lifted.source)
+            return self._bodies.update(replace(in_fixed, source=unseen.astype(np.uint8)), pose)
+        if frames.fixed == frames.camera:
+            self.map.add(in_fixed, centre=pose[:3, 3])
+            return None
+        bodies = self._bodies.update(in_fixed, pose)
+        members = [body.members for body in bodies.bodies]
+        held = np.isin(tracks.ids, np.concatenate(members)) if members else None
+        self.map.add(in_fixed, centre=pose[:3, 3], exclude=held)
+        return bodies
+
+    def _follow_stream(self, frames: Frames, epoch: int, origin: NDArray[np.float64]) -> None:
         if frames.fixed == self.fixed_frame and epoch == self.epoch:
             return
-        self.forget_points()
+        self._forget_points()
         if frames.fixed != self.fixed_frame:
+            self._bodies.reset()
+            self._ego_motion.reset(origin)
             self.map.reset()
         self.fixed_frame, self.epoch = frames.fixed, epoch
+
+    def _forget_points(self) -> None:
+        """Forget the points, because their ids will not go on; the map stays."""
+        self.points = unknown_points([])
+        self.map.end_tracks()
 
 
 def tracks_3d(tracks: Tracks, lifted: Lifted, frame_id: str, matrix: NDArray[np.float64]) -> Tracks3D:
