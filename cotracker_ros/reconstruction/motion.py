@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cotracker_ros.reconstruction.poses import invert_pose, transform_points
 from cotracker_ros.reconstruction.types import PointMotion
 
 _NS = 1e-9
@@ -22,6 +23,7 @@ _TREND_NOISE = (
     1 / 60
 )  # of the process noise: at 3 m an RGB-D camera's trend is certain to 40 mm/s within 0.5 s
 _TREND_VARIANCE = 2.5  # of a measurement's: successive errors are alike, several tell less than they seem to
+_FEIGNED = 0.05  # of the motion that the camera sees is feigned by errors of its pose, stamps or calibration
 _CONFIRM = 3  # images in a row that must agree before a flag changes: noise is not white over time
 _POSITION, _VELOCITY, _VARIANCE, _COVARIANCE, _SPEED_VARIANCE = range(5)  # rows of a filter
 
@@ -202,6 +204,7 @@ def measure(
     variance: NDArray[np.float64],
     sigma: NDArray[np.float64],
     config: MotionConfig,
+    feigned: NDArray[np.float64] | float = 0.0,
 ) -> tuple[PointStates, NDArray[np.bool_]]:
     """Take the measurements of one moment.
 
@@ -212,6 +215,8 @@ def measure(
         variance: (N, 3) of the measured positions, m^2.
         sigma: (N,) of the measurements along their rays, m.
         config: How points may move.
+        feigned: (N,) speeds that a still point may seem to have, because the camera moves, m/s; see
+            `feigned_speed`. Slower points are not called moving.
 
     Returns:
         The states after it, and (N,) bool: which measurements were accepted. A measurement that neither the
@@ -256,7 +261,25 @@ def measure(
         rejections=np.where(accepted, 0, states.rejections + (measured & ~accepted)),
         trend=np.moveaxis(trend, 0, 1),
     )
-    return _judged(result, accepted, restart, config), accepted
+    return _judged(result, accepted, restart, config, feigned), accepted
+
+
+def feigned_speed(
+    position: NDArray[np.float64], before: NDArray[np.float64], now: NDArray[np.float64], seconds: float
+) -> NDArray[np.float64]:
+    """Return the speeds that still points may seem to have, because the camera's motion is not exactly known.
+
+    Args:
+        position: (N, 3) in the fixed frame, m; NaN where unknown.
+        before: (4, 4) fixed_from_camera of an earlier image, m.
+        now: (4, 4) fixed_from_camera of this image, m.
+        seconds: Time between both, s.
+
+    Returns:
+        (N,) m/s; 0 where the position is unknown.
+    """
+    shift = transform_points(invert_pose(now), position) - transform_points(invert_pose(before), position)
+    return np.nan_to_num(np.linalg.norm(shift, axis=1)) * (_FEIGNED / seconds)
 
 
 def _predicted(filters: NDArray[np.float64], dt: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
@@ -292,7 +315,11 @@ def _updated(
 
 
 def _judged(
-    states: PointStates, accepted: NDArray[np.bool_], restart: NDArray[np.bool_], config: MotionConfig
+    states: PointStates,
+    accepted: NDArray[np.bool_],
+    restart: NDArray[np.bool_],
+    config: MotionConfig,
+    feigned: NDArray[np.float64] | float,
 ) -> PointStates:
     """Return the states with flags by the trend, where there was a measurement.
 
@@ -303,7 +330,7 @@ def _judged(
     speed = np.linalg.norm(velocity, axis=1)
     surely = (velocity**2 / np.maximum(variance, 1e-12)).sum(axis=1) > _MOVING_CHI2
     most = speed + _STILL_SIGMAS * np.sqrt(variance.max(axis=1, initial=0.0))
-    slow = speed <= config.moving_speed
+    slow = speed <= config.moving_speed + feigned
     verdict = np.where(surely & ~slow, PointMotion.MOVING, PointMotion.UNKNOWN)
     verdict[most < config.moving_speed] = PointMotion.STATIC
     kind = np.where(restart, PointMotion.UNKNOWN, states.kind)

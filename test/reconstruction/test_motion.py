@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cotracker_ros.reconstruction import DepthSampling, MotionConfig, PointMotion
-from cotracker_ros.reconstruction.motion import at_time, for_ids, measure, unknown_points
+from cotracker_ros.reconstruction import DepthSampling, MotionConfig, PointMotion, pose_matrix
+from cotracker_ros.reconstruction.motion import at_time, feigned_speed, for_ids, measure, unknown_points
 
 RATE = 30.0
 FOCAL = 525.0
@@ -17,7 +17,7 @@ def stamp(image):
     return 1 + round(image / RATE * 1e9)
 
 
-def watch(path, images, *, lost=0.0, alike=0.0, slip=0.0, seed=0):
+def watch(path, images, *, lost=0.0, alike=0.0, slip=0.0, seed=0, feigned=0.0):
     """Filter points that a camera at the origin measures.
 
     Args:
@@ -26,6 +26,8 @@ def watch(path, images, *, lost=0.0, alike=0.0, slip=0.0, seed=0):
         lost: Share of the measurements that are missing.
         alike: Correlation of the depth noise from image to image.
         slip: The tracker's random walk, px an image.
+        seed: Of the noise.
+        feigned: Speeds that the camera's motion may feign, m/s.
     """
     rng = np.random.default_rng(seed)
     count = len(path(0))
@@ -43,7 +45,7 @@ def watch(path, images, *, lost=0.0, alike=0.0, slip=0.0, seed=0):
         along = seen / seen[:, 2:] * sigma[:, None]
         across = truth[:, 2:] * SAMPLING.pixel_sigma / FOCAL
         ray_sigma = np.linalg.norm(along, axis=1)
-        states, _ = measure(states, stamp(image), seen, along**2 + across**2, ray_sigma, CONFIG)
+        states, _ = measure(states, stamp(image), seen, along**2 + across**2, ray_sigma, CONFIG, feigned)
         motions.append(at_time(states, stamp(image), CONFIG))
     return states, motions
 
@@ -148,3 +150,20 @@ def test_a_point_that_starts_again_elsewhere_is_unknown():
     assert accepted.all()
     assert (at_time(states, stamp(image), CONFIG).kind == PointMotion.UNKNOWN).all()
     np.testing.assert_allclose(states.trend[:, 0], there)
+
+
+def test_a_camera_that_turns_feigns_speed_where_points_are_far():
+    turned = pose_matrix((0.1, 0, 0), (0, np.sin(0.01), 0, np.cos(0.01)))  # by 0.02 rad
+    positions = np.array([[0, 0, 1.0], [0, 0, 5.0], [np.nan] * 3])
+    speed = feigned_speed(positions, np.eye(4), turned, 0.1)
+    np.testing.assert_allclose(speed, 0.05 * np.array([0.1 + 0.02, 0.1 + 0.1, 0]) / 0.1, rtol=0.02)
+    assert not feigned_speed(positions, turned, turned, 0.1).any()
+
+
+def test_what_the_camera_may_feign_is_neither_moving_nor_still():
+    _, motions = watch(line(1.0, 0.2)[0], 45, feigned=0.2)
+    assert share(motions[20:], PointMotion.UNKNOWN) > 0.99
+    _, motions = watch(line(1.0, 0.5)[0], 45, feigned=0.2)
+    assert share(motions[20:], PointMotion.MOVING) > 0.99
+    _, motions = watch(line(1.0, 0.0)[0], 45, feigned=0.2)
+    assert share(motions[20:], PointMotion.STATIC) > 0.99
