@@ -9,6 +9,8 @@ from threading import Lock
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cotracker_ros.reconstruction.camera import CameraModel
+from cotracker_ros.reconstruction.map_check import compare_with_depth
 from cotracker_ros.reconstruction.map_sums import (
     MAX_VOXELS,
     PointSums,
@@ -23,6 +25,8 @@ from cotracker_ros.tracking.types import TrackFlag
 
 _MERGE_AFTER = 2048  # points of ended tracks, or voxels to forget, that wait before the voxels are sorted
 _PIXEL = 0.002  # rad: a pixel of a camera of 500 px focal length
+_CHECKED = 2000  # voxels compared with each depth image: a quarter of a millisecond
+_CONTRADICTIONS = 3  # depth images in a row, as far as they show a voxel, that take it away
 _NEIGHBOURS = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3), axis=-1).reshape(-1, 3)
 
 
@@ -136,7 +140,7 @@ class StaticMap:
     Each track has a running estimate with covariance. It enters the map when it is known to stand still and
     its measurements scatter no more than their noise explains. When the track ends, its estimate goes to a
     voxel of the map. Where a track is seen to start moving, what the map held there is forgotten, as it
-    moved as well.
+    moved as well; so is what depth images look right through (`check`).
 
     Args:
         config: What enters and how large the map gets.
@@ -150,6 +154,8 @@ class StaticMap:
         self._voxels = PointSums.empty()
         self._erased = np.zeros(0, np.int64)  # voxels to leave out, until the next merge takes them away
         self._centre: NDArray[np.float64] | None = None
+        self._contradicted = np.zeros(0, np.uint8)  # in a row, for each of the voxels
+        self._next_check = 0
         self._updates = 0
 
     def add(
@@ -192,6 +198,34 @@ class StaticMap:
             self._live.sums.add(rows, xyz, information, points.rgb[rows], self._updates)
             if max(len(self._ended), len(self._erased)) >= _MERGE_AFTER:
                 self._merge()
+
+    def check(
+        self, depth: NDArray[np.float32], camera: CameraModel, fixed_from_camera: NDArray[np.float64]
+    ) -> None:
+        """Compare some of the voxels with a depth image; those that it looks through again and again go.
+
+        The next call goes on with the next ones, so that a large map takes more images and not more time.
+
+        Args:
+            depth: (H, W) m, registered to the camera; NaN and zero are invalid.
+            camera: Its model.
+            fixed_from_camera: (4, 4) pose of the camera in the map's frame, m.
+        """
+        with self._lock:
+            voxels = self._voxels
+            if len(self._contradicted) != len(voxels):
+                self._contradicted = np.zeros(len(voxels), np.uint8)
+            first = self._next_check if self._next_check < len(voxels) else 0
+            rows = slice(first, first + _CHECKED)
+            self._next_check = first + _CHECKED
+            through, there = compare_with_depth(voxels.anchor[rows], fixed_from_camera, camera, depth)
+            times = self._contradicted[rows]
+            times[through] += 1
+            times[there] = 0
+            gone = times >= _CONTRADICTIONS
+            if gone.any():
+                times[gone] = 0
+                self._erased = np.union1d(self._erased, voxels.key[rows][gone])
 
     def end_tracks(self) -> None:
         """Close all running tracks, because their ids will not go on (a new epoch)."""
@@ -265,6 +299,7 @@ class StaticMap:
         new = self._ended.in_voxels(self.config.voxel_size)
         voxels = self._voxels.without(self._erased).absorbed(new)
         self._voxels = _bounded(voxels, self._centre, self.config)
+        self._contradicted = np.zeros(len(self._voxels), np.uint8)
         self._ended, self._erased = PointSums.empty(), np.zeros(0, np.int64)
 
 

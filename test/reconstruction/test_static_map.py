@@ -186,6 +186,52 @@ def test_where_a_track_starts_to_move_the_map_is_forgotten(tracks_ended):
     assert len(chart.points()) == 2
 
 
+def merged_map(monkeypatch, xyz):
+    """A map whose points have all been sorted into voxels."""
+    monkeypatch.setattr("cotracker_ros.reconstruction.static_map._MERGE_AFTER", 1)
+    chart = StaticMap(StaticMapConfig(min_measurements=1))
+    chart.add(points(xyz))
+    chart.add(NOTHING)
+    assert len(chart._voxels) == len(xyz)
+    return chart
+
+
+@pytest.mark.parametrize("size", [(160, 120), (80, 60)])
+def test_what_depth_images_look_through_goes(monkeypatch, size):
+    wall, ghost, hidden, aside = [0.3, 0.3, 2.0], [-0.3, 0.0, 1.5], [0.0, -0.3, 2.5], [9.0, 0.0, 1.5]
+    chart = merged_map(monkeypatch, [wall, ghost, hidden, aside])
+    for image in range(3):
+        assert len(chart.points()) == 4, image
+        chart.check(flat_depth(2.0, size), CAMERA, np.eye(4))
+    np.testing.assert_allclose(sorted(chart.xyz.tolist()), sorted([wall, hidden, aside]), atol=1e-6)
+    chart.add(points(np.array([ghost]), ids=[9]))  # comes back when it is measured there again
+    chart.add(NOTHING)
+    assert len(chart.points()) == 4
+
+
+def test_holes_and_one_wrong_image_take_nothing_away(monkeypatch):
+    chart = merged_map(monkeypatch, [[-0.3, 0.0, 1.5], [0.3, 0.0, 1.5]])
+    far, right = flat_depth(2.0), flat_depth(1.5)
+    for depth in (far, far, right, far, far, right, *[flat_depth(np.nan)] * 5, *[flat_depth(0.0)] * 5):
+        chart.check(depth, CAMERA, np.eye(4))
+    edge = flat_depth(2.0)
+    edge[:, :52] = 1.5  # the first point's surface ends two pixels beside it
+    for _ in range(5):
+        chart.check(edge, CAMERA, np.eye(4))
+    np.testing.assert_allclose(chart.xyz, [[-0.3, 0.0, 1.5]], atol=1e-6)
+
+
+def test_a_large_map_is_checked_bit_by_bit(monkeypatch):
+    xyz = np.stack(np.meshgrid(np.arange(50), np.arange(100), [0]), axis=-1).reshape(-1, 3) * 0.011
+    chart = merged_map(monkeypatch, xyz + np.array([-0.27, -0.54, 1.5]))
+    left = []
+    for _ in range(9):
+        chart.check(flat_depth(2.0), CAMERA, np.eye(4))
+        left.append(len(chart.points()))
+    assert left[5] == 5000
+    assert left[8] == 0
+
+
 def test_what_moves_stays_out_even_after_it_stops():
     chart = StaticMap()
     for _ in range(10):
