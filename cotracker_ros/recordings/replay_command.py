@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cotracker_ros.reconstruction import Lifter, LifterConfig
+from cotracker_ros.reconstruction.dense_config import DenseConfig
 from cotracker_ros.recordings.errors import RecordingError
+from cotracker_ros.recordings.mesh_output import mesh_output
 from cotracker_ros.recordings.open import open_recording
 from cotracker_ros.recordings.options import (
     add_fields,
@@ -49,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also write one row per image and track")
     parser.add_argument("--npz", type=Path, metavar="FILE", help="also write arrays over images and tracks")
     parser.add_argument(
+        "--mesh", type=Path, metavar="FILE", help="also fuse depth into a mesh: FILE.ply and FILE_cloud.ply"
+    )
+    parser.add_argument(
         "--rerun", type=Path, metavar="FILE", help="also write a recording for the Rerun viewer: FILE.rrd"
     )
     parser.add_argument(
@@ -63,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "3D", "where the recording has depth and calibration; further settings by parameter file"
     )
     add_fields(group, LifterConfig, leave_out=["jump_back"])
+    add_fields(group, DenseConfig, prefix="dense.")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,6 +87,9 @@ def run(args: argparse.Namespace) -> int:
         raise RecordingError(f"{args.output} would replace the input: give another name")
     writer = BagWriter(args.output, overwrite=args.overwrite)
     tables = [TableOutput(args.csv, args.npz)] if args.csv or args.npz else []
+    meshes = (
+        [mesh_output(args.mesh, lifter, config_from(args, DenseConfig, prefix="dense."))] if args.mesh else []
+    )
     session = _session_from(args)
     viewers = [RerunOutput(args.rerun, lifter, overwrite=args.overwrite)] if args.rerun else []
     start = time.perf_counter()
@@ -89,10 +98,13 @@ def run(args: argparse.Namespace) -> int:
             BagOutput(bag, summary, lifter, with_inputs=args.with_inputs),
             *tables,
             *viewers,
+            *meshes,
         ]
         steps = replay(recording, session, lifter)
         report = run_steps(steps, outputs, images=summary.images, progress=True)
     print(f"{args.output}: {report.sentence(time.perf_counter() - start)}")
+    for mesh in meshes:
+        print(mesh.sentence)
     if summary.depths and lifter is None:
         print("There is depth but no camera_info, so nothing was lifted into 3D.", file=sys.stderr)
     print_troubles(report, session, lifter)
