@@ -12,6 +12,12 @@ from matplotlib.figure import Figure
 
 from cotracker_ros.evaluation.gate import gate
 from cotracker_ros.evaluation.results import SetResult, TrackerResult, Which, to_json
+from cotracker_ros.evaluation.scene_tables import (
+    SceneResults,
+    recorded_table,
+    rendered_tables,
+    scenes_json,
+)
 from cotracker_ros.evaluation.tables import BY_SPEED, gate_table, set_tables, summary_table
 from cotracker_ros.evaluation.tapvid import THRESHOLDS
 from cotracker_ros.visualization.accuracy_plots import TrackerCurves, plot_accuracy, plot_home
@@ -24,21 +30,33 @@ AJ, δ, OA: TAP-Vid's. AJ_RD and δ return: the same from the frame on in which 
 it was hidden. Survival: never yet off by more than 50 px while visible. Means over clips."""
 
 
-def write_report(folder: Path, results: Sequence[SetResult], about: dict[str, Any]) -> str:
+def write_report(
+    folder: Path,
+    results: Sequence[SetResult],
+    about: dict[str, Any],
+    scenes: SceneResults | None = None,
+) -> str:
     """Write ``evaluate.md``, ``evaluate.json`` and the plots.
 
     Args:
         folder: Exists; files of an earlier run are replaced.
         results: Of all data sets; those without a clip are left out.
         about: The machine and the run.
+        scenes: Points in space, poses and bodies, if they were judged.
 
     Returns:
         The text of ``evaluate.md``.
     """
     results = [result for result in results if result.clips]
-    numbers = to_json(results, about)
-    parts = ["# Evaluation", ", ".join(f"{key} {value}" for key, value in about.items()) + ".", _READING]
-    parts.append(f"## Summary\n\n{summary_table(results)}")
+    scenes = scenes or SceneResults()
+    numbers = to_json(results, about) | scenes_json(scenes)
+    parts = ["# Evaluation", ", ".join(f"{key} {value}" for key, value in about.items()) + "."]
+    if scenes.rendered:
+        parts.append(f"## Rendered sequences\n\n{rendered_tables(scenes.rendered)}")
+    for recording in scenes.recorded:
+        parts.append(f"## {recording.name}: points and poses\n\n{recorded_table(recording)}")
+    if results:
+        parts += [_READING, f"## Summary\n\n{summary_table(results)}"]
     verdicts = gate(numbers)
     if verdicts:
         parts.append(f"## Fit to be the default on a CPU?\n\n{gate_table(verdicts)}")

@@ -63,15 +63,19 @@ class Candidate(ABC):
 
 
 class OnlineCandidate(Candidate):
-    """A tracker that takes one image at a time."""
+    """A tracker that takes one image at a time.
+
+    Attributes:
+        tracker: The tracker itself.
+    """
 
     def __init__(self, name: str, weights: str, tracker: PointTracker) -> None:
         super().__init__(name, weights, joint=weights != KLT, both_ways=False)
-        self._tracker = tracker
+        self.tracker = tracker
 
     def follow(self, frames: NDArray[np.uint8], points: NDArray[np.float64]) -> Followed:
         """See `Candidate.follow`."""
-        return follow(frames, points, self._tracker)
+        return follow(frames, points, self.tracker)
 
 
 class OfflineCandidate(Candidate):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -19,6 +20,7 @@ from cotracker_ros.recordings.options import OptionError
 if TYPE_CHECKING:
     from cotracker_ros.evaluation.results import SetResult
     from cotracker_ros.evaluation.runner import DataSet
+    from cotracker_ros.evaluation.scene_tables import SceneResults
 
 _INTERRUPTED = 130
 
@@ -77,7 +79,15 @@ def _add_sources(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         default=[],
         metavar="DIR|BAG",
-        help="RGB-D recording of a scene that stands still: 7-Scenes or TUM RGB-D layout, or a bag with TF",
+        help="RGB-D recording of a scene that stands still: 7-Scenes or TUM RGB-D layout, or a bag with TF; "
+        "of its whole length also the points in space and the camera's pose",
+    )
+    group.add_argument(
+        "--rendered",
+        nargs="*",
+        metavar="NAME",
+        help="rendered RGB-D sequences with exact truth, for points in space, ego-motion and moving bodies: "
+        "static_room, workshop, crowded, occlusion [all]",
     )
     group.add_argument(
         "--palindrome",
@@ -113,6 +123,24 @@ def _add_parts(group: argparse._ArgumentGroup) -> None:
         "--length", type=int, default=48, metavar="FRAMES", help="of a clip of a static scene [48]"
     )
     group.add_argument(
+        "--no-poses", action="store_true", help="of a static scene the clips only, in the image plane"
+    )
+    group.add_argument(
+        "--rendered-size",
+        type=int,
+        nargs=2,
+        default=(320, 240),
+        metavar=("WIDTH", "HEIGHT"),
+        help="of the rendered sequences, px [320 240]",
+    )
+    group.add_argument(
+        "--scene-points",
+        type=int,
+        default=300,
+        metavar="N",
+        help="corners to follow in rendered sequences and whole recordings [300]",
+    )
+    group.add_argument(
         "--intrinsics",
         type=float,
         nargs=4,
@@ -142,24 +170,57 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return the exit code."""
     from cotracker_ros.evaluation.accuracy_report import write_report
     from cotracker_ros.evaluation.runner import evaluate
+    from cotracker_ros.evaluation.scene_tables import SceneResults
 
     _check(args)
     sets = list(_data_sets(args))
-    if not sets:
+    if not sets and args.rendered is None:
         raise OptionError(
-            "there is nothing to evaluate on; give --synthetic, --static-scene, --palindrome, --tapvid or "
-            "--dynamic-replica"
+            "there is nothing to evaluate on; give --rendered, --synthetic, --static-scene, --palindrome, "
+            "--tapvid or --dynamic-replica"
         )
     candidates = _candidates(args)
     args.out.mkdir(parents=True, exist_ok=True)  # find out now, not in the end, that it cannot be written to
     results: list[SetResult] = []
+    scenes = SceneResults()
     with stop_on_interrupt() as stop:
         try:
+            _scenes(args, candidates, scenes, stop)
             evaluate(sets, candidates, results, limit=args.limit, stop=stop, progress=True)
         finally:  # a file that is damaged somewhere does not take with it what was measured before
-            if any(result.clips for result in results):
-                print(write_report(args.out, results, _about()))
+            if scenes or any(result.clips for result in results):
+                print(write_report(args.out, results, _about(), scenes))
     return _INTERRUPTED if stop.is_set() else 0
+
+
+def _scenes(
+    args: argparse.Namespace, candidates: Sequence[Candidate], scenes: SceneResults, stop: Event
+) -> None:
+    """Judge points in space, the camera's pose and bodies."""
+    from cotracker_ros.evaluation.scene_evaluation import evaluate_recording, evaluate_rendered
+
+    if args.rendered is not None:
+        evaluate_rendered(
+            args.rendered,
+            candidates,
+            scenes.rendered,
+            size=tuple(args.rendered_size),
+            points=args.scene_points,
+            stop=stop,
+            progress=True,
+        )
+    for path in () if args.no_poses else args.static_scene:
+        if stop.is_set():
+            return
+        found = evaluate_recording(
+            path, candidates, points=args.scene_points, intrinsics=_intrinsics(args), progress=True
+        )
+        if found is not None:
+            scenes.recorded.append(found)
+
+
+def _intrinsics(args: argparse.Namespace) -> tuple[float, float, float, float] | None:
+    return tuple(args.intrinsics) if args.intrinsics else None
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -169,8 +230,11 @@ def _check(args: argparse.Namespace) -> None:
     for name in ("limit", "synthetic"):
         if getattr(args, name) < 0:
             raise OptionError(f"{name} is {getattr(args, name)}; give 0 or more")
-    if args.points < 1:
-        raise OptionError(f"points is {args.points}; give at least 1")
+    for name in ("points", "scene_points"):
+        if getattr(args, name) < 1:
+            raise OptionError(f"{name.replace('_', '-')} is {getattr(args, name)}; give at least 1")
+    if min(args.rendered_size) < 64:
+        raise OptionError(f"rendered-size is {args.rendered_size}; give at least 64 px")
 
 
 def _candidates(args: argparse.Namespace) -> list[Candidate]:
@@ -193,7 +257,7 @@ def _data_sets(args: argparse.Namespace) -> Iterator[DataSet]:
             alone,
             starts=args.starts,
             length=args.length,
-            intrinsics=tuple(args.intrinsics) if args.intrinsics else None,
+            intrinsics=_intrinsics(args),
         )
     for path in args.palindrome:
         yield data_sets.palindrome(

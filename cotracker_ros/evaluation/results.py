@@ -163,7 +163,7 @@ def to_json(sets: Sequence[SetResult], about: dict[str, Any]) -> dict[str, Any]:
         }
         for result in sets
     ]
-    return _finite({"about": about, "sets": found})
+    return finite({"about": about, "sets": found})
 
 
 def _tracker_json(tracker: TrackerResult) -> dict[str, Any]:
@@ -184,11 +184,12 @@ def _tracker_json(tracker: TrackerResult) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return lists, dictionaries and numbers for JSON, with None for what is not finite."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from threading import Event
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from cotracker_ros.evaluation.candidates import make_candidates
 from cotracker_ros.evaluation.runner import DataSet, evaluate
 from cotracker_ros.evaluation.trials import LabelledTask
 from cotracker_ros.model.checkpoints import save
+from cotracker_ros.synthetic.sequences import SEQUENCES
 from cotracker_ros.tracking.labelled import LabelledClip
 
 STEP = np.array([1.3, -0.7])
@@ -107,7 +109,7 @@ def test_one_data_set_can_be_damaged_without_loss_of_the_others(capsys, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "there is nothing to evaluate on; give --synthetic"),
+        ([], "there is nothing to evaluate on; give --rendered"),
         (["--tapvid", "/nowhere.pkl"], "/nowhere.pkl does not exist"),
         (["--palindrome", "."], "neither a bag nor a folder of images"),
         (["--synthetic", "1", "--no-klt"], "name a --tracker, or leave out --no-klt"),
@@ -180,3 +182,26 @@ class TestDataSets:
         evaluate([data_sets.dynamic_replica(tmp_path, "test", False)], make_candidates(["klt"]), results)
         assert read == [(tmp_path, "test")]
         assert results[0].about["queries"] == "start"
+
+
+class TestRendered:
+    def test_tables_of_points_poses_and_bodies(self, capsys, tmp_path, monkeypatch):
+        kind = replace(SEQUENCES["occlusion"], seconds=1.6)
+        monkeypatch.setitem(SEQUENCES, "occlusion", kind)
+        arguments = ["--rendered", "occlusion", "--rendered-size", 160, 120, "--scene-points", 80]
+        code, text, err = run(capsys, *arguments, "--out", tmp_path)
+        assert code == 0, err
+        assert "## Rendered sequences" in text and "AJ" not in text
+        assert "32 images of 160x120 px at 20 Hz" in text
+        assert "| occlusion | tracks | " in text and "| occlusion | transforms | box | " in text
+        (found,) = json.loads((tmp_path / "evaluate.json").read_text())["rendered"]
+        assert found["scores"]["tracks"]["odometry"]["images"] == 32
+        assert found["scores"]["transforms"]["points"]["measured"]["median_cm"] < 5
+
+    def test_names_and_sizes_are_checked(self, capsys, tmp_path):
+        for arguments, sentence in (
+            (["--rendered", "kitchen"], "choose from static_room, workshop, crowded, occlusion"),
+            (["--rendered", "--rendered-size", "9", "9"], "give at least 64 px"),
+        ):
+            code, _, err = run(capsys, *arguments, "--out", tmp_path)
+            assert code == 2 and sentence in err
