@@ -19,6 +19,7 @@ from cotracker_ros.reconstruction.landmarks import (
     Sighting,
     admit,
     doubt,
+    fit_pose,
     fuse,
     give_up,
     in_order,
@@ -40,8 +41,8 @@ _DOUBT = 0.5  # what a miss or a strike leaves of what a landmark counts
 _BELIEVED_MOVING = 0.1  # what a track counts that is believed to move
 _TWIST_GAIN = 0.5  # of a new velocity against the ones before
 _SEASONED = 3  # hits of the landmarks by whose errors the noise is judged
-_SCALE_GAIN = 0.05  # of the noise of one image against the images before
-_SCALES = (0.3, 5.0)  # bounds of the noise, as multiples of what was said
+_NOISE_GAIN = 0.05  # of the noise of one image against the images before
+_NOISES = (0.5, 5.0)  # bounds of `EgoMotionState.noise`
 _HALF = 0.455  # median of a squared standard normal
 
 
@@ -61,7 +62,7 @@ class EgoMotionState:
         measured: Stamp of the last image whose pose was measured, ns.
         keyframe: Stamp of the last image that gave landmarks, ns; None before the first.
         status: Of the last image.
-        noise: (2,) how much larger the noise of tracks and of depths is than said.
+        noise: (2,) how many times larger than said the noise of tracks and of depths is.
     """
 
     generator: np.random.Generator
@@ -148,6 +149,12 @@ class EgoMotion:
         state.status = OdometryState.TRACKING
         state.landmarks = no_landmarks(points.ids)
         self._admit(points.stamp, sighting, rows)
+        # Later images are as far off together as the places of these landmarks by one image are.
+        placed = state.landmarks
+        fit = fit_pose(
+            state.pose, sighting.take(rows), placed.position[rows], 0 * placed.covariance[rows], np.inf
+        )
+        placed.inherited[rows] += about_other_point(fit.covariance, -state.pose[:3, 3])
         return ""
 
     def _start_over(self, points: CameraPoints, sighting: Sighting, seen: NDArray[np.bool_]) -> str:
@@ -192,6 +199,7 @@ class EgoMotion:
             reach=np.array([config.max_speed, config.max_turn]) * gap,
             last=state.pose,
         )
+        sighting = _as_followed(sighting, known.first[rows], config.image_drift)
         candidates = Candidates(sighting, known.position[rows], known.covariance[rows], trust)
         lost = state.status is OdometryState.LOST
         return find_pose(candidates, outlook, config, state.generator, lost)
@@ -215,8 +223,16 @@ class EgoMotion:
         state.pose, state.measured, state.status = fit.pose, points.stamp, OdometryState.TRACKING
         weight = 1 / (fit.spread[agrees, 0, 0] + fit.spread[agrees, 1, 1])
         common = np.tensordot(weight / weight.sum(), state.landmarks.inherited[rows[agrees]], axes=1)
-        state.covariance = fit.covariance + about_other_point(common, fit.pose[:3, 3])
-        _judge_noise(state, fit, agrees & (state.landmarks.hits[rows] >= _SEASONED))
+        way = np.linalg.norm(sighting.uvw[rows, :2] - state.landmarks.first[rows], axis=1)
+        depth = 1 / float(sighting.uvw[rows[agrees], 2].mean())
+        state.covariance = (
+            fit.covariance
+            + about_other_point(common, fit.pose[:3, 3])
+            + _systematic(float(weight @ way[agrees] / weight.sum()), depth, config)
+        )
+        far = config.image_drift * way > points.image_sigma
+        seasoned = agrees & (state.landmarks.hits[rows] >= _SEASONED)
+        state.noise = _judged_noise(state.noise, fit, seasoned, far)
         state.landmarks = fuse(state.landmarks, rows, fit, agrees, config.memory)
         wrong = state.landmarks.misses > config.max_misses
         if wrong.any():
@@ -301,6 +317,13 @@ def _sighting(points: CameraPoints, noise: NDArray[np.float64]) -> tuple[Sightin
     return Sighting(np.stack([xyz[:, 0] * w, xyz[:, 1] * w, w], axis=1), variance), np.asarray(seen)
 
 
+def _as_followed(sighting: Sighting, first: NDArray[np.float64], drift: float) -> Sighting:
+    """Return a sighting less certain by how far each track has come in the image since `first` (M, 2)."""
+    variance = sighting.variance.copy()
+    variance[:, :2] += (drift**2 * ((sighting.uvw[:, :2] - first) ** 2).sum(axis=1))[:, None]
+    return Sighting(sighting.uvw, variance)
+
+
 def _placeable(points: CameraPoints, sighting: Sighting, seen: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Return the rows of the tracks that can become landmarks: those whose depth is worth something."""
     certain = np.sqrt(sighting.variance[:, 2]) < _USEFUL_DEPTH * sighting.uvw[:, 2]
@@ -352,10 +375,35 @@ def _follow_twist(state: EgoMotionState, fit: PoseFit, gap: float, config: EgoMo
     state.twist_covariance = noise + _free_twist(config) * (gap / _TWIST_GAIN) ** 2
 
 
-def _judge_noise(state: EgoMotionState, fit: PoseFit, rows: NDArray[np.bool_]) -> None:
-    """Follow how large the noise is by the errors of landmarks that were seen often; `rows` is (M,) bool."""
-    squared = fit.residual[rows] ** 2 / fit.spread[rows][:, [0, 1, 2], [0, 1, 2]]
-    if len(squared) < _ENOUGH:
-        return
-    ratio = np.array([np.median(squared[:, :2]), np.median(squared[:, 2])]) / _HALF
-    state.noise = np.clip(state.noise * ratio ** (_SCALE_GAIN / 2), *_SCALES)
+def _judged_noise(
+    noise: NDArray[np.float64], fit: PoseFit, seasoned: NDArray[np.bool_], far: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return `EgoMotionState.noise` after what an image says of it.
+
+    Args:
+        noise: As believed before.
+        fit: The errors of M landmarks.
+        seasoned: (M,) bool, those that agree and were seen often.
+        far: (M,) bool, those whose tracks have come far in the image: they say nothing of the tracks' noise.
+    """
+    squared = fit.residual**2 / fit.spread[:, [0, 1, 2], [0, 1, 2]]
+    judged = noise.copy()
+    for index, errors in enumerate((squared[seasoned & ~far, :2], squared[seasoned, 2:])):
+        if len(errors) >= _ENOUGH:
+            judged[index] *= (float(np.median(errors)) / _HALF) ** (_NOISE_GAIN / 2)
+    return np.clip(judged, *_NOISES)
+
+
+def _systematic(way: float, depth: float, config: EgoMotionConfig) -> NDArray[np.float64]:
+    """Return the (6, 6) covariance of a pose by what is wrong with all tracks alike, above all calibration.
+
+    An error in the image of `EgoMotionConfig.image_drift` times the tracks' way is taken for a turn, or
+    for a shift that looks the same at the landmarks' depth.
+
+    Args:
+        way: Of the tracks since they became landmarks, rad.
+        depth: Of the landmarks, m.
+        config: Knows the share.
+    """
+    turn = config.image_drift * way
+    return np.diag([(turn * depth) ** 2] * 3 + [turn**2] * 3)

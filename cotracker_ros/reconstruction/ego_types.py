@@ -23,6 +23,9 @@ class EgoMotionConfig:
         rival_share: When what was predicted holds for at least this share, but most points say otherwise,
             it may as well be they that move.
         cutoff_sigmas: A point that is further off than this does not agree.
+        image_drift: Share of its way through the image by which a track is off, as trackers slip, lenses
+            distort and calibrations miss. Partly it is the same for all tracks, so it sets how fast the
+            pose gets less certain as the view changes.
         hypotheses: Triples of points that are tried when the prediction is not good enough.
         max_translation_sigma: A pose less certain than this in any direction is none, m.
         max_rotation_sigma: The same about any axis, rad.
@@ -52,6 +55,7 @@ class EgoMotionConfig:
     clear_share: float = 0.7
     rival_share: float = 0.2
     cutoff_sigmas: float = 4.5
+    image_drift: float = 0.03
     hypotheses: int = 64
     max_translation_sigma: float = 0.1
     max_rotation_sigma: float = 0.05

@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from cotracker_ros.reconstruction.rigid import covariance_of, moved, robust_inflation, solve_normal
 
 _NEAREST = 0.01  # m: a landmark that would be nearer to the camera's plane, or behind it, is not looked at
-_STEPS = 8  # Gauss-Newton steps at most; from the predicted pose, four do
+_STEPS = 8  # Gauss-Newton steps at most; from the predicted pose, four or five do
 _WIDE_STEPS = 2  # the first ones, with weights that pull in what a wrong start makes look like outliers
 _WIDE = 3.0  # sigmas: scale of Cauchy's weights in those steps
-_STILL = 1e-6  # m, rad: a step that changes nothing
+_STILL = 2e-5  # m, rad: a step that changes nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,7 @@ class Landmarks:
         ids: (N,) uint32, ids of the tracks.
         position: (N, 3) m; NaN where the track is no landmark.
         covariance: (N, 3, 3) of the position, apart from what all landmarks of one time have in common, m^2.
+        first: (N, 2) where in the image, in normalised coordinates, the track became a landmark.
         inherited: (N, 6, 6) covariance of the camera's pose when the landmark was made, as the `delta` of a
             body with its origin at that of the fixed frame: how uncertain all landmarks of that time are
             together.
@@ -40,6 +41,7 @@ class Landmarks:
     ids: NDArray[np.uint32]
     position: NDArray[np.float64]
     covariance: NDArray[np.float64]
+    first: NDArray[np.float64]
     inherited: NDArray[np.float64]
     hits: NDArray[np.int64]
     misses: NDArray[np.int64]
@@ -62,6 +64,7 @@ def no_landmarks(ids: ArrayLike) -> Landmarks:
         ids=names,
         position=np.full((count, 3), np.nan),
         covariance=np.zeros((count, 3, 3)),
+        first=np.zeros((count, 2)),
         inherited=np.zeros((count, 6, 6)),
         hits=np.zeros(count, dtype=np.int64),
         misses=np.zeros(count, dtype=np.int64),
@@ -219,7 +222,7 @@ def fit_pose(
         change = solve_normal(normal, right)
         pose = moved(pose, change)
         seen = project(pose, position)
-        if step > _WIDE_STEPS and np.abs(change).max() < _STILL:
+        if step >= _WIDE_STEPS and np.abs(change).max() < _STILL:
             break
     residual, squared = _errors(seen, sighting, information)
     normal, _ = _normal(seen, residual, information, (squared < cutoff**2).astype(np.float64))
@@ -312,9 +315,9 @@ def admit(
         inherited: (6, 6) see `Landmarks`.
     """
     position, covariance = landmarks.position.copy(), landmarks.covariance.copy()
-    common = landmarks.inherited.copy()
+    first, common = landmarks.first.copy(), landmarks.inherited.copy()
     turn = pose[:3, :3]
     position[rows] = sighting.xyz @ turn.T + pose[:3, 3]
     covariance[rows] = turn @ sighting.xyz_covariance() @ turn.T
-    common[rows] = inherited
-    return replace(landmarks, position=position, covariance=covariance, inherited=common)
+    first[rows], common[rows] = sighting.uvw[:, :2], inherited
+    return replace(landmarks, position=position, covariance=covariance, first=first, inherited=common)
