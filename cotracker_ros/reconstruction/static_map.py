@@ -23,9 +23,11 @@ from cotracker_ros.reconstruction.ply import write_ply
 from cotracker_ros.reconstruction.types import DepthSource, PointMotion, Tracks3D
 from cotracker_ros.tracking.types import TrackFlag
 
-_MERGE_AFTER = 2048  # points of ended tracks, or voxels to forget, that wait before the voxels are sorted
+# So many points of ended tracks, or voxels to forget, wait before the voxels are sorted again: a share of the
+# voxels, because the work grows with their number, within bounds.
+_MERGE_SHARE, _MERGE_LEAST, _MERGE_MOST = 1 / 32, 64, 2048
 _PIXEL = 0.002  # rad: a pixel of a camera of 500 px focal length
-_CHECKED = 2000  # voxels compared with each depth image: a quarter of a millisecond
+_CHECKED = 1000  # voxels compared with each depth image: a quarter of a millisecond
 _CONTRADICTIONS = 3  # depth images in a row, as far as they show a voxel, that take it away
 _NEIGHBOURS = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3), axis=-1).reshape(-1, 3)
 
@@ -196,7 +198,8 @@ class StaticMap:
                 xyz, sigma, None if centre is None else self._centre, ray_sigma
             )
             self._live.sums.add(rows, xyz, information, points.rgb[rows], self._updates)
-            if max(len(self._ended), len(self._erased)) >= _MERGE_AFTER:
+            waiting = max(len(self._ended), len(self._erased))
+            if waiting >= np.clip(_MERGE_SHARE * len(self._voxels), _MERGE_LEAST, _MERGE_MOST):
                 self._merge()
 
     def check(

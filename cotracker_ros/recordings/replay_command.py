@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cotracker_ros.reconstruction import Lifter, LifterConfig
 from cotracker_ros.reconstruction.dense_config import DenseConfig
 from cotracker_ros.recordings.errors import RecordingError
+from cotracker_ros.recordings.map_output import MapOutput
 from cotracker_ros.recordings.mesh_output import mesh_output
 from cotracker_ros.recordings.open import open_recording
 from cotracker_ros.recordings.options import (
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also write one row per image and track")
     parser.add_argument("--npz", type=Path, metavar="FILE", help="also write arrays over images and tracks")
+    parser.add_argument("--map", type=Path, metavar="FILE", help="also write what stands still: FILE.ply")
     parser.add_argument(
         "--mesh", type=Path, metavar="FILE", help="also fuse depth into a mesh: FILE.ply and FILE_cloud.ply"
     )
@@ -87,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
         raise RecordingError(f"{args.output} would replace the input: give another name")
     writer = BagWriter(args.output, overwrite=args.overwrite)
     tables = [TableOutput(args.csv, args.npz)] if args.csv or args.npz else []
+    maps = [MapOutput(args.map, lifter)] if args.map else []
     meshes = (
         [mesh_output(args.mesh, lifter, config_from(args, DenseConfig, prefix="dense."))] if args.mesh else []
     )
@@ -98,13 +101,14 @@ def run(args: argparse.Namespace) -> int:
             BagOutput(bag, summary, lifter, with_inputs=args.with_inputs),
             *tables,
             *viewers,
+            *maps,
             *meshes,
         ]
         steps = replay(recording, session, lifter)
         report = run_steps(steps, outputs, images=summary.images, progress=True)
     print(f"{args.output}: {report.sentence(time.perf_counter() - start)}")
-    for mesh in meshes:
-        print(mesh.sentence)
+    for sentence in [item.sentence for item in maps] + [item.sentence for item in meshes]:
+        print(sentence)
     if summary.depths and lifter is None:
         print("There is depth but no camera_info, so nothing was lifted into 3D.", file=sys.stderr)
     print_troubles(report, session, lifter)
