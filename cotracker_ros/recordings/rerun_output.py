@@ -27,7 +27,7 @@ from cotracker_ros.recordings.errors import RecordingError
 from cotracker_ros.recordings.events import CameraEvent, ImageEvent
 from cotracker_ros.recordings.replay import ReplayStep
 from cotracker_ros.tracking.types import TrackFlag, Tracks
-from cotracker_ros.visualization.scene_history import SceneHistory, SceneView
+from cotracker_ros.visualization.scene_history import SceneHistory, SceneView, seen_from
 from cotracker_ros.visualization.scene_style import (
     AXIS_COLOURS,
     MOTION_COLOURS,
@@ -36,6 +36,7 @@ from cotracker_ros.visualization.scene_style import (
     body_box,
     body_colour,
     body_name,
+    id_colours,
     segments,
 )
 
@@ -50,6 +51,7 @@ _MAP_PERIOD = 1_000_000_000  # ns
 _POINT = 0.01  # m, radius
 _MAP_POINT = 0.006  # m, radius
 _LINE = 0.002  # m, radius
+_OVER_THE_SHOULDER = np.array([[0.8, -1.2, -2.0], [0.0, 0.3, 2.0]])  # m, eye and target in the camera's frame
 _HIDDEN = 0.4  # how much of a hidden point's colour is left
 
 
@@ -92,14 +94,14 @@ class RerunOutput:
         self._stream.set_log_time_enabled(False)  # when it was written tells nothing
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream.save(path, default_blueprint=_layout(lifter is not None))
+            self._stream.save(path)
         except (OSError, RuntimeError) as error:
             raise RecordingError(f"{path} cannot be written: {error}") from error
         self._lifter = lifter
         self._history = SceneHistory(_TRAIL_LENGTH)
         self._camera: CameraModel | None = None
         self._shown: tuple[int, int] | None = None  # width and height of the stored images
-        self._upright = False
+        self._first: NDArray[np.float64] | None = None  # fixed_from_camera
         self._state: str | None = None
         self._due = {"trails": 0, "map": 0}  # stamps from which on they are written again, ns
 
@@ -119,9 +121,11 @@ class RerunOutput:
             self._write_scene(scene, step.frame_id)
 
     def finish(self, step: ReplayStep) -> None:
-        """Write the last map and close the file."""
+        """Write the last map and the layout, and close the file."""
         if self._history.begun:
             self._write_map()
+        layout = _layout(self._first, odometry=self._state is not None)
+        self._stream.send_blueprint(layout, make_active=True, make_default=True)
         self._stream.flush()
         self._stream.disconnect()
 
@@ -150,7 +154,7 @@ class RerunOutput:
     def _write_tracks(self, tracks: Tracks) -> None:
         scale = np.divide(self._shown or tracks.image_size, tracks.image_size)
         visible = (tracks.flags & TrackFlag.VISIBLE) != 0
-        colours = tracks.rgb * np.where(visible, 1.0, _HIDDEN)[:, None]
+        colours = id_colours(tracks.ids) * np.where(visible, 1.0, _HIDDEN)[:, None]
         points = self._rr.Points2D(
             (tracks.xy + 0.5) * scale,
             colors=colours.astype(np.uint8),
@@ -161,17 +165,19 @@ class RerunOutput:
         self._log(f"{_IMAGE}/tracks", points)
 
     def _write_scene(self, scene: SceneUpdate, camera_frame: str) -> None:
-        rr, tracks = self._rr, scene.tracks
-        self._history.add(scene)
+        rr, stamp = self._rr, scene.tracks.stamp
         pose = self._camera_pose(scene, camera_frame)
         if pose is None:
             return
-        self._set_upright(pose)
+        if self._first is None:
+            self._begin(pose)
+        scene = self._in_fixed_frame(scene, camera_frame, pose)
+        tracks = scene.tracks
+        self._history.add(scene, pose)
         self._log(_CAMERA, rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3]))
-        to_fixed = self._fixed_from(tracks.frame_id, camera_frame, pose, tracks.stamp)
         (known,) = np.nonzero(np.isfinite(tracks.xyz).all(axis=1))
         points = rr.Points3D(
-            transform_points(to_fixed, tracks.xyz[known]),
+            tracks.xyz[known],
             colors=tracks.rgb[known],
             radii=_POINT,
             labels=_names(tracks.ids[known], [tracks.labels[i] for i in known]),
@@ -182,9 +188,9 @@ class RerunOutput:
             self._write_bodies(scene.bodies)
         if scene.odometry is not None:
             self._write_odometry(scene.odometry)
-        if self._is_due("trails", tracks.stamp, _TRAIL_PERIOD):
-            self._write_trails(self._history.view(), to_fixed)
-        if self._is_due("map", tracks.stamp, _MAP_PERIOD):
+        if self._is_due("trails", stamp, _TRAIL_PERIOD):
+            self._write_trails(self._history.view())
+        if self._is_due("map", stamp, _MAP_PERIOD):
             self._write_map()
 
     def _is_due(self, what: str, stamp: int, period: int) -> bool:
@@ -197,36 +203,35 @@ class RerunOutput:
     def _camera_pose(self, scene: SceneUpdate, camera_frame: str) -> NDArray[np.float64] | None:
         """Return (4, 4) fixed_from_camera, or None where nobody knows it."""
         assert self._lifter is not None
-        fixed = self._lifter.map_frame
-        odometry = scene.odometry
-        if odometry is not None and odometry.frame_id == fixed:
-            return odometry.pose
+        stamp, odometry = scene.tracks.stamp, scene.odometry
         try:
-            return self._pose(fixed, camera_frame, scene.tracks.stamp)
+            if odometry is None:
+                return self._pose(self._lifter.map_frame, camera_frame, stamp)
+            return odometry.pose @ self._pose(odometry.child_frame_id, camera_frame, stamp)
         except TransformError:
             return None
 
-    def _fixed_from(
-        self, frame: str, camera_frame: str, pose: NDArray[np.float64], stamp: int
-    ) -> NDArray[np.float64]:
-        """Return (4, 4) fixed_from_frame for the frame of the tracks."""
+    def _in_fixed_frame(
+        self, scene: SceneUpdate, camera_frame: str, pose: NDArray[np.float64]
+    ) -> SceneUpdate:
+        """Return the scene with its tracks in the fixed frame."""
         assert self._lifter is not None
-        if frame == self._lifter.map_frame:
-            return np.eye(4)
-        return pose @ invert_pose(self._pose(frame, camera_frame, stamp))
+        fixed, frame = self._lifter.map_frame, scene.tracks.frame_id
+        if frame == fixed:
+            return scene
+        frame_from_camera = self._pose(frame, camera_frame, scene.tracks.stamp)
+        return seen_from(scene, pose @ invert_pose(frame_from_camera), fixed)
 
     def _pose(self, target: str, source: str, stamp: int) -> NDArray[np.float64]:
         assert self._lifter is not None
         return np.eye(4) if target == source else self._lifter.transforms.lookup(target, source, stamp)
 
-    def _set_upright(self, pose: NDArray[np.float64]) -> None:
-        """Say once which way is up: z, unless the fixed frame is like a camera's, whose y is down."""
-        if self._upright:
-            return
+    def _begin(self, pose: NDArray[np.float64]) -> None:
+        """Say which way is up, z unless the fixed frame is like a camera's, and look over its shoulder."""
         coordinates = self._rr.ViewCoordinates
-        like_a_camera = pose[1, 1] > np.sqrt(0.5)
+        like_a_camera = pose[1, 1] > np.sqrt(0.5)  # its y points down
         self._log(_WORLD, coordinates.RDF if like_a_camera else coordinates.FLU, static=True)
-        self._upright = True
+        self._first = pose
 
     def _write_bodies(self, bodies: RigidBodies) -> None:
         rr, items = self._rr, bodies.bodies
@@ -242,6 +247,7 @@ class RerunOutput:
             colors=np.reshape(colours, (-1, 4)).astype(np.uint8),
             labels=[body_name(body) for body in items],
             show_labels=True,
+            fill_mode="majorwireframe",
         )
         self._log(f"{_WORLD}/bodies", box)
         ends = np.reshape([body_axes(body) for body in items], (-1, 2, 3))
@@ -264,9 +270,9 @@ class RerunOutput:
             self._log("odometry/log", rr.TextLog(sentence, level=level))
             self._state = sentence
 
-    def _write_trails(self, view: SceneView, to_fixed: NDArray[np.float64]) -> None:
+    def _write_trails(self, view: SceneView) -> None:
         rr, tracks = self._rr, view.scene.tracks
-        trails = transform_points(to_fixed, view.trails())
+        trails = view.trails()
         for motion in PointMotion:
             ends, _ = segments(trails[:, tracks.motion == motion])
             strips = rr.LineStrips3D(ends, colors=MOTION_COLOURS[motion], radii=_LINE)
@@ -284,16 +290,27 @@ def _names(ids: NDArray[np.uint32], labels: Sequence[str]) -> list[str]:
     return [f"{number} {label}".strip() for number, label in zip(ids.tolist(), labels, strict=True)]
 
 
-def _layout(space: bool) -> Any:
-    """Return the blueprint: the scene in 3D beside the image with its tracks and the odometry's course."""
+def _layout(first: NDArray[np.float64] | None, *, odometry: bool) -> Any:
+    """Return the blueprint: the scene in 3D beside the image with its tracks and the odometry's course.
+
+    Args:
+        first: (4, 4) first pose of the camera, over whose shoulder one looks; None without a scene.
+        odometry: Whether there is odometry.
+    """
     views = importlib.import_module("rerun.blueprint")
-    image = views.Spatial2DView(origin=_IMAGE, name="Tracks in the image")
-    if not space:
-        return views.Blueprint(image, collapse_panels=True)
-    scene = views.Spatial3DView(origin=_WORLD, name="Scene")
-    course = views.Tabs(
-        views.TimeSeriesView(origin="odometry", name="Odometry"),
-        views.TextLogView(origin="odometry", name="Odometry's log"),
+    side = views.Spatial2DView(origin=_IMAGE, name="Tracks in the image")
+    if odometry:
+        course = views.Tabs(
+            views.TimeSeriesView(origin="odometry", name="Odometry"),
+            views.TextLogView(origin="odometry", name="Odometry's log"),
+        )
+        side = views.Vertical(side, course, row_shares=[3, 2])
+    if first is None:
+        return views.Blueprint(side, collapse_panels=True)
+    eye, target = transform_points(first, _OVER_THE_SHOULDER)
+    scene = views.Spatial3DView(
+        origin=_WORLD,
+        name="Scene",
+        eye_controls=views.EyeControls3D(position=eye, look_target=target),
     )
-    side = views.Vertical(image, course, row_shares=[3, 2])
     return views.Blueprint(views.Horizontal(scene, side, column_shares=[3, 2]), collapse_panels=True)

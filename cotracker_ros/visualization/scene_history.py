@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cotracker_ros.reconstruction.scene import Odometry, OdometryState, SceneUpdate
+from cotracker_ros.reconstruction.poses import transform_points
+from cotracker_ros.reconstruction.scene import OdometryState, SceneUpdate
 from cotracker_ros.reconstruction.types import Tracks3D
 
 _PATH_STEP = 0.02  # m between two kept positions of the camera
@@ -38,6 +39,18 @@ def trail_positions(history: Sequence[Tracks3D]) -> NDArray[np.float32]:
     return trails
 
 
+def seen_from(scene: SceneUpdate, matrix: NDArray[np.float64], frame_id: str) -> SceneUpdate:
+    """Return the scene with its tracks in the frame `frame_id`, to which `matrix` (4, 4) maps them."""
+    tracks = scene.tracks
+    moved = replace(
+        tracks,
+        frame_id=frame_id,
+        xyz=transform_points(matrix, tracks.xyz).astype(np.float32),
+        velocity=(tracks.velocity @ matrix[:3, :3].T).astype(np.float32),
+    )
+    return replace(scene, tracks=moved)
+
+
 @dataclass(frozen=True, eq=False)
 class SceneView:
     """A scene with its recent past.
@@ -45,8 +58,8 @@ class SceneView:
     Attributes:
         scene: The newest update.
         recent: The tracks of the last images, oldest first, all in one frame; the newest are the scene's.
-        path: (K, 3) positions of the camera in the fixed frame of the odometry, m, oldest first; a row of NaN
-            where it was lost in between.
+        path: (K, 3) positions of the camera (of the odometry's moving frame) in the fixed frame, m, oldest
+            first; a row of NaN where it was lost in between.
     """
 
     scene: SceneUpdate
@@ -71,6 +84,7 @@ class SceneHistory:
         self._recent: deque[Tracks3D] = deque(maxlen=length)
         self._path: deque[NDArray[np.float64]] = deque(maxlen=_PATH_LENGTH)
         self._path_frame = ""
+        self._here: NDArray[np.float64] | None = None
         self._newest: SceneUpdate | None = None
 
     @property
@@ -78,8 +92,19 @@ class SceneHistory:
         """Whether there was a scene."""
         return self._newest is not None
 
-    def add(self, scene: SceneUpdate) -> None:
-        """Take the next image's scene."""
+    def add(self, scene: SceneUpdate, camera: NDArray[np.float64] | None = None) -> None:
+        """Take the next image's scene.
+
+        Tracks that the odometry's camera carries along are drawn where they are in the fixed frame: else
+        all that stands still would leave trails.
+
+        Args:
+            scene: The scene.
+            camera: (4, 4) pose of the camera in the fixed frame, m, for scenes without odometry.
+        """
+        odometry = scene.odometry
+        if odometry is not None and odometry.child_frame_id == scene.tracks.frame_id:
+            scene = seen_from(scene, odometry.pose, odometry.frame_id)
         tracks = scene.tracks
         newest = self._recent[-1] if self._recent else tracks
         if newest.epoch != tracks.epoch:
@@ -88,8 +113,12 @@ class SceneHistory:
             self._recent.clear()
         self._newest = scene
         self._recent.append(tracks)
-        if scene.odometry is not None:
-            self._follow(scene.odometry)
+        if odometry is not None:
+            if odometry.frame_id != self._path_frame:
+                self._path.clear()
+            self._path_frame = odometry.frame_id
+            camera = None if odometry.state == OdometryState.LOST else odometry.pose
+        self._follow(camera)
 
     def view(self) -> SceneView:
         """Return the newest scene with its past.
@@ -100,10 +129,8 @@ class SceneHistory:
         if self._newest is None:
             raise ValueError("there is no scene to be drawn yet")
         path = [*self._path]
-        odometry = self._newest.odometry
-        if odometry is not None and odometry.state != OdometryState.LOST:
-            here = odometry.pose[:3, 3]
-            path += [] if np.array_equal(path[-1], here) else [here]
+        if self._here is not None and not np.array_equal(path[-1], self._here):
+            path.append(self._here)
         return SceneView(self._newest, tuple(self._recent), np.array(path, np.float64).reshape(-1, 3))
 
     def set_length(self, length: int) -> None:
@@ -115,17 +142,14 @@ class SceneHistory:
         """Forget everything."""
         self._recent.clear()
         self._path.clear()
+        self._here = None
         self._newest = None
 
-    def _follow(self, odometry: Odometry) -> None:
-        if odometry.frame_id != self._path_frame:
-            self._path.clear()
-            self._path_frame = odometry.frame_id
+    def _follow(self, camera: NDArray[np.float64] | None) -> None:
+        self._here = None if camera is None else camera[:3, 3].copy()
         last = self._path[-1] if self._path else _GAP
-        if odometry.state == OdometryState.LOST:
+        if self._here is None:
             if np.isfinite(last).all():
                 self._path.append(_GAP)
-            return
-        position = odometry.pose[:3, 3].copy()
-        if not np.linalg.norm(position - last) < _PATH_STEP:  # also true after a gap
-            self._path.append(position)
+        elif not np.linalg.norm(self._here - last) < _PATH_STEP:  # also true after a gap
+            self._path.append(self._here)

@@ -21,6 +21,9 @@ PATH_COLOUR = (240, 220, 60)
 AXIS_LENGTH = 0.15  # m, of a body's drawn axes
 
 _GOLDEN = 0.618034  # turns of the hue from body to body: any few in a row are easy to tell apart
+_PALETTE = np.array(
+    [[round(255 * c) for c in colorsys.hsv_to_rgb(i * _GOLDEN % 1.0, 0.65, 1.0)] for i in range(64)], np.uint8
+)
 _THIN = 0.005  # m: half of the least edge of a box, as bodies seen from one side are flat
 # Corners of a box, in units of its half edges, and the pairs of them that its edges join.
 _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
@@ -29,8 +32,13 @@ _EDGES = np.array([(a, a | bit) for a in range(8) for bit in (1, 2, 4) if not a 
 
 def body_colour(number: int) -> tuple[int, int, int]:
     """Return the RGB colour of the body with that id."""
-    red, green, blue = colorsys.hsv_to_rgb(number * _GOLDEN % 1.0, 0.65, 1.0)
-    return round(255 * red), round(255 * green), round(255 * blue)
+    red, green, blue = _PALETTE[number % len(_PALETTE)].tolist()
+    return red, green, blue
+
+
+def id_colours(ids: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """Return (N, 3) RGB colours by which tracks are told apart in an image."""
+    return _PALETTE[ids % len(_PALETTE)]
 
 
 def body_name(body: RigidBody) -> str:

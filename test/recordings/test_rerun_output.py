@@ -108,7 +108,7 @@ def test_large_images_are_stored_smaller_with_tracks_and_lens_that_fit(rerun, tm
 
 
 def made_up(path, scenes):
-    lifter = Lifter(LifterConfig(target_frame=FIXED))
+    lifter = Lifter(LifterConfig(target_frame=FIXED, camera_pose="tracks"))
     lifter.scene.fixed_frame = FIXED
     output = RerunOutput(path, lifter)
     for item in scenes:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scenes import odometry, scene, tracks_3d
+from scenes import CAMERA, FIXED, odometry, pose_at, scene, tracks_3d
 
 from cotracker_ros.reconstruction import OdometryState, SceneUpdate
 from cotracker_ros.visualization.scene_history import SceneHistory, trail_positions
@@ -69,3 +69,21 @@ def test_length_can_change_and_all_can_be_forgotten():
     history.clear()
     with pytest.raises(ValueError, match="no scene"):
         history.view()
+
+
+def test_what_stands_still_before_a_moving_camera_has_no_trail():
+    history = SceneHistory(5)
+    wall = np.array([[0.0, 0, 2], [1, 0, 2]])
+    for i in range(4):
+        in_camera = tracks_3d(i, (1, 2), frame_id=CAMERA, xyz=wall - [0.1 * i, 0, 0])
+        history.add(SceneUpdate(in_camera, odometry(i), None))
+    view = history.view()
+    assert view.scene.tracks.frame_id == FIXED
+    np.testing.assert_allclose(view.trails(), np.broadcast_to(wall, (4, 2, 3)), atol=1e-6)
+
+
+def test_the_path_of_a_camera_whose_pose_is_given():
+    history = SceneHistory(5)
+    for i in range(3):
+        history.add(SceneUpdate(tracks_3d(i), None, None), pose_at(0.1 * i))
+    np.testing.assert_allclose(history.view().path[:, 0], [0, 0.1, 0.2])
