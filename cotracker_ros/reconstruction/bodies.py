@@ -58,7 +58,7 @@ class BodyTracker:
         pose = np.asarray(camera, dtype=np.float64)
         state = self._follow_stream(tracks)
         config = self.config
-        points = measured(tracks, pose, config.bearing_sigma, config.sigma_floor)
+        points = measured(tracks, pose, config.bearing_sigma, config.sigma_floor, state.noise)
         generator = np.random.default_rng([config.seed, state.images])
         follow_bodies(state, config, points, pose, generator)
         follow_labels(state, config, points)
@@ -99,12 +99,12 @@ class BodyTracker:
         turn = self.state.window.noted % 3
         if turn == 0:
             find_moving(self.state, self.config, points)
-            tend_body(self.state, points)
+            tend_body(self.state, self.config, points)
         elif turn == 1:
             find_bodies(self.state, self.config, points, generator)
         else:
             merge_bodies(self.state, self.config, points)
-            tend_body(self.state, points)
+            tend_body(self.state, self.config, points)
 
     def _note(self, points: Measured, camera: NDArray[np.float64]) -> bool:
         """Note an image in the window, unless the last one there is too near in time."""

@@ -17,6 +17,7 @@ from cotracker_ros.reconstruction.scene import RigidBody
 _NS = 1e-9
 _START_SECONDS = 0.35  # a new body's twist is that of its last so many seconds
 _START_SPEED = (0.5, 1.5)  # one standard deviation where nothing is known, m/s and rad/s
+_STANDING = np.diag([0.03**2] * 3 + [0.1**2] * 3)  # covariance of the twist of what is seen to stand
 _ONE_SIGMA_KNOWN = 1.0  # information, 1/m^2 and 1/rad^2: keeps what points on a line do not tell finite
 
 
@@ -37,8 +38,12 @@ class Body:
         moved_at: Stamp of the last image in which it moved, ns.
         path: (W, 4, 4) its poses in the images of the window; NaN where they were not measured.
         drift: How many times the datum's uncertainty counts, as members came in later.
+        agility: How much it accelerates, as a multiple of the configured noise; learned from its innovations.
         support: How many members agreed when it was last measured.
-        moved: Whether it has ever moved.
+        start: (4, 4) pose when it was first seen.
+        moved: Whether it has ever moved; a body that has not stands exactly at its start.
+        stood: In how many images it was seen to stand there.
+        leaving: In how many images in a row it was seen to have left there.
         lost: True when it was not measured for so long that it is no longer told.
     """
 
@@ -52,9 +57,13 @@ class Body:
     measured_at: int
     moved_at: int
     path: NDArray[np.float64]
+    start: NDArray[np.float64]
     drift: float = 1.0
+    agility: float = 1.0
     support: int = 0
     moved: bool = False
+    stood: int = 0
+    leaving: int = 0
     lost: bool = False
 
     def uncertainty(self) -> NDArray[np.float64]:
@@ -62,6 +71,16 @@ class Body:
         turn = np.zeros((6, 6))
         turn[:3, :3] = turn[3:, 3:] = self.pose[:3, :3]
         return np.asarray(self.covariance[:6, :6] + self.drift * turn @ self.datum @ turn.T)
+
+    @property
+    def standing(self) -> bool:
+        """Whether it has been where it was first seen until now."""
+        return not self.moved and self.leaving == 0
+
+    def stand(self) -> None:
+        """Put it where it was first seen, ready to move in any way."""
+        self.pose, self.twist = self.start, np.zeros(6)
+        self.covariance = _unknown_motion(self.datum)
 
     def told(self, members: Members, stamp: int) -> RigidBody:
         """Return what is published of it at `stamp`."""
@@ -72,7 +91,7 @@ class Body:
             pose=self.pose.copy(),
             covariance=self.uncertainty(),
             twist=self.twist.copy(),
-            twist_covariance=self.covariance[6:, 6:].copy(),
+            twist_covariance=_STANDING if self.standing else self.covariance[6:, 6:].copy(),
             predicted=self.measured_at != stamp,
             since=self.since,
             members=members.ids[rows],
@@ -95,6 +114,7 @@ class BodiesState:
         next_id: Id of the next body.
         images: Images since the state was made.
         tended: How often a body's members were looked at.
+        noise: Variance of measurements as a multiple of what they claim, from 1 up, by tracks at rest.
         moving: Ids of tracks in no body that were last found to move.
         proposals: Ids of the tracks of groups that are bodies if they are found again.
         agreed: How often in a row two bodies, by id, were found to move as one.
@@ -110,6 +130,7 @@ class BodiesState:
     next_id: int = 1
     images: int = 0
     tended: int = 0
+    noise: float = 1.0
     moving: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
     proposals: list[NDArray[np.uint32]] = field(default_factory=list)
     agreed: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -137,8 +158,7 @@ def start_by_label(state: BodiesState, label: str, rows: NDArray[np.intp], point
     """Make a body of measured tracks of a label, at rest until it is seen to move."""
     place, information = points.xyz[rows], points.information(rows)
     middle = place.mean(axis=0)
-    twist = np.diag([_START_SPEED[0] ** 2] * 3 + [_START_SPEED[1] ** 2] * 3)
-    return _start(state, label, rows, middle, place, information, np.zeros(6), twist)
+    return _start(state, label, rows, middle, place, information, np.zeros(6), None)
 
 
 def start_by_motion(state: BodiesState, group: Group, points: Measured) -> Body:
@@ -173,15 +193,15 @@ def _start(
     place: NDArray[np.float64],
     information: NDArray[np.float64],
     twist: NDArray[np.float64],
-    twist_covariance: NDArray[np.float64],
+    twist_covariance: NDArray[np.float64] | None,
 ) -> Body:
     pose = np.eye(4)
     pose[:3, 3] = middle
     model = place - middle
     datum = _datum(model, information)
-    covariance = np.zeros((12, 12))
-    covariance[:6, :6] = 1e-3 * datum
-    covariance[6:, 6:] = twist_covariance
+    covariance = _unknown_motion(datum)
+    if twist_covariance is not None:
+        covariance[6:, 6:] = twist_covariance
     body = Body(
         id=state.next_id,
         label=label,
@@ -193,12 +213,20 @@ def _start(
         measured_at=state.stamp,
         moved_at=state.stamp,
         path=np.full((state.window.size, 4, 4), np.nan),
+        start=pose,
         support=len(rows),
     )
     state.bodies[body.id] = body
     state.next_id += 1
     state.members.join(rows, body.id, model, information, body.drift)
     return body
+
+
+def _unknown_motion(datum: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the (12, 12) covariance of a body at its start that may move in any way."""
+    covariance = np.diag([0.0] * 6 + [_START_SPEED[0] ** 2] * 3 + [_START_SPEED[1] ** 2] * 3)
+    covariance[:6, :6] = 1e-3 * datum
+    return covariance
 
 
 def _datum(offsets: NDArray[np.float64], information: NDArray[np.float64]) -> NDArray[np.float64]:

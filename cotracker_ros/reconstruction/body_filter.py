@@ -18,6 +18,7 @@ from cotracker_ros.reconstruction.rigid import difference, rotation_exp, skew
 _ITERATIONS = 4
 _SURPRISE = 30.0  # of an innovation of six degrees of freedom; by noise alone once in 25,000 images
 _SMALL = 2e-4  # m and rad: after a smaller step the next one changes nothing that matters
+_POSE, _TWIST = np.arange(6), np.arange(6, 12)
 _SOFT = 3.0  # sigmas: beyond them an error counts for less in the first steps
 
 
@@ -34,6 +35,11 @@ class BodyStates:
     pose: NDArray[np.float64]
     twist: NDArray[np.float64]
     covariance: NDArray[np.float64]
+
+    def of(self, row: int) -> BodyStates:
+        """Return one body."""
+        one = slice(row, row + 1)
+        return BodyStates(self.pose[one], self.twist[one], self.covariance[one])
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +60,14 @@ class MemberPoints:
     xyz: NDArray[np.float64]
     covariance: NDArray[np.float64]
 
+    def information(self, pose: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (M, 3, 3) information about where members are seen less where the bodies have them.
+
+        `pose` is (B, 4, 4), that of the bodies.
+        """
+        turn = pose[self.owner, :3, :3]
+        return inverse(self.covariance + turn @ self.model_covariance @ turn.transpose(0, 2, 1))
+
     def of(self, row: int) -> MemberPoints:
         """Return the members of one body, as those of row 0."""
         at = self.owner == row
@@ -73,7 +87,7 @@ class Correction:
     Attributes:
         states: The bodies after it.
         agrees: (M,) bool, members that are where their body has them.
-        agreeing: (B,) how many of them.
+        agreeing: (B,) how many of them agree.
         surprise: (B,) squared innovation of the pose, in sigmas (six degrees of freedom).
     """
 
@@ -88,23 +102,27 @@ class Correction:
         return self.surprise > _SURPRISE
 
 
-def predict(states: BodyStates, seconds: float, linear_noise: float, angular_noise: float) -> BodyStates:
-    """Carry bodies on by their twists for `seconds`; densities of acceleration in m^2/s^3 and rad^2/s^3."""
+def predict(states: BodyStates, seconds: float, density: NDArray[np.float64]) -> BodyStates:
+    """Carry bodies on by their twists.
+
+    Args:
+        states: B bodies.
+        seconds: How long, s.
+        density: (B, 6) spectral densities of linear and angular acceleration, m^2/s^3 and rad^2/s^3.
+    """
     turn = rotation_exp(states.twist[:, 3:] * seconds)
     pose = states.pose.copy()
     pose[:, :3, :3] = turn @ states.pose[:, :3, :3]
     pose[:, :3, 3] += states.twist[:, :3] * seconds
     step = np.broadcast_to(np.eye(12), states.covariance.shape).copy()
     step[:, 3:6, 3:6] = turn
-    step[:, (0, 1, 2, 3, 4, 5), (6, 7, 8, 9, 10, 11)] = seconds
-    density = np.diag([linear_noise] * 3 + [angular_noise] * 3)
-    noise = np.block(
-        [
-            [density * seconds**3 / 3, density * seconds**2 / 2],
-            [density * seconds**2 / 2, density * seconds],
-        ]
-    )
-    return BodyStates(pose, states.twist, step @ states.covariance @ step.transpose(0, 2, 1) + noise)
+    step[:, _POSE, _TWIST] = seconds
+    covariance = step @ states.covariance @ step.transpose(0, 2, 1)
+    covariance[:, _POSE, _POSE] += density * seconds**3 / 3
+    covariance[:, _TWIST, _TWIST] += density * seconds
+    covariance[:, _POSE, _TWIST] += density * seconds**2 / 2
+    covariance[:, _TWIST, _POSE] += density * seconds**2 / 2
+    return BodyStates(pose, states.twist, covariance)
 
 
 def correct(
@@ -132,8 +150,7 @@ def correct(
         shift = np.stack([difference(new, old) for new, old in zip(start, states.pose, strict=True)])
     covariance, eye = states.covariance, np.eye(6)
     surprise = np.zeros(count)
-    turn = pose[points.owner, :3, :3]
-    information = inverse(points.covariance + turn @ points.model_covariance @ turn.transpose(0, 2, 1))
+    information = points.information(pose)
     for iteration in range(_ITERATIONS):
         offsets, residuals, squared = _errors(pose, points, information)
         if iteration == 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,13 +18,23 @@ from cotracker_ros.reconstruction.body_filter import (
 )
 from cotracker_ros.reconstruction.body_window import Measured
 from cotracker_ros.reconstruction.ellipsoids import inverse
+from cotracker_ros.reconstruction.poses import transform_points
 from cotracker_ros.reconstruction.rigid import consensus
 
 _NS = 1e-9
 MIN_FIT = 3  # members that must agree for a pose to count as measured
 _FEW = 0.5  # where a smaller part of the members agrees, another pose is looked for
 _BACK_SPEED = (0.7, 2.0)  # one standard deviation of the twist of a body that is seen again, m/s, rad/s
-_SIGNIFICANT = 30.0  # of a twist, in squared sigmas
+_AGILITY = (0.05, 20.0)  # least and most acceleration of a body, as a multiple of the configured density
+_LEARN = 0.1  # how fast it follows what the body does, for each image
+_MOST_SURPRISED = 4.0  # of the mean square of its innovations; more counts as this
+_SETS_OFF = (
+    40.0  # squared sigmas by which a motion must explain a body that stood better, six degrees of freedom
+)
+_UNEVEN = 9.0  # squared sigmas: no member counts for more in telling whether all move together
+_LEAVES_AFTER = 3  # images in a row in which a body has left its start, for it to be moving
+_NEAR = 6.25  # squared error, 90 % of members that stay have less
+_SOME = 0.2  # part of the members
 
 
 def follow_bodies(
@@ -35,12 +47,9 @@ def follow_bodies(
     """Carry all bodies on from the last image to that of `state.stamp`, `camera` being its (4, 4) pose."""
     bodies = state.active
     if bodies:
-        _carry_on(bodies, state, config)
-        seen = points.seen
-        rows = [np.flatnonzero((state.members.body == body.id) & seen) for body in bodies]
-        fitted = [(body, own) for body, own in zip(bodies, rows, strict=True) if len(own) >= MIN_FIT]
-        if fitted:
-            _measure(fitted, state, config, points, camera, generator)
+        sight = _sight(bodies, _carry_on(bodies, state, config), state, points)
+        if sight is not None:
+            _measure(sight, state, config, points, camera, generator)
         for body in bodies:
             body.lost = state.stamp - body.measured_at > int(config.predict_seconds / _NS)
     for body in list(state.bodies.values()):
@@ -67,67 +76,156 @@ def follow_labels(state: BodiesState, config: BodiesConfig, points: Measured) ->
             join_body(state, body, rows, points)
 
 
-def _carry_on(bodies: list[Body], state: BodiesState, config: BodiesConfig) -> None:
+def _carry_on(bodies: list[Body], state: BodiesState, config: BodiesConfig) -> BodyStates:
+    """Return where bodies are by their twists, and put those that have ever moved there."""
+    for body in bodies:
+        if not body.moved:
+            body.stand()
     stacked = BodyStates(
         np.stack([body.pose for body in bodies]),
         np.stack([body.twist for body in bodies]),
         np.stack([body.covariance for body in bodies]),
     )
-    after = predict(stacked, state.seconds, config.linear_noise, config.angular_noise)
+    density = np.repeat([config.linear_noise, config.angular_noise], 3)
+    agility = np.array([body.agility for body in bodies])
+    after = predict(stacked, state.seconds, agility[:, None] * density)
     for k, body in enumerate(bodies):
-        body.pose, body.twist, body.covariance = after.pose[k], after.twist[k], after.covariance[k]
+        if body.moved:
+            body.pose, body.twist, body.covariance = after.pose[k], after.twist[k], after.covariance[k]
+    return after
 
 
-def _measure(
-    fitted: list[tuple[Body, NDArray[np.intp]]],
-    state: BodiesState,
-    config: BodiesConfig,
-    points: Measured,
-    camera: NDArray[np.float64],
-    generator: np.random.Generator,
-) -> None:
-    """Correct bodies by their measured members, given as rows."""
+@dataclass(frozen=True, eq=False)
+class _Sight:
+    """What is seen of bodies in an image: the bodies, where they should be, and their members' rows."""
+
+    bodies: list[Body]
+    states: BodyStates
+    rows: NDArray[np.intp]
+    points: MemberPoints
+
+
+def _sight(bodies: list[Body], expected: BodyStates, state: BodiesState, points: Measured) -> _Sight | None:
+    """Gather the measured members of all bodies that have enough of them."""
+    owners, seen = state.members.body, points.seen
+    found = [np.flatnonzero((owners == body.id) & seen) for body in bodies]
+    enough = [k for k, own in enumerate(found) if len(own) >= MIN_FIT]
+    if not enough:
+        return None
+    rows = np.concatenate([found[k] for k in enough])
+    owner = np.repeat(np.arange(len(enough)), [len(found[k]) for k in enough])
+    states = BodyStates(expected.pose[enough], expected.twist[enough], expected.covariance[enough])
+    return _Sight([bodies[k] for k in enough], states, rows, _member_points(state, rows, owner, points))
+
+
+def _member_points(
+    state: BodiesState, rows: NDArray[np.intp], owner: NDArray[np.intp], points: Measured
+) -> MemberPoints:
     members = state.members
-    bodies = [body for body, _ in fitted]
-    rows = np.concatenate([own for _, own in fitted])
-    owner = np.repeat(np.arange(len(fitted)), [len(own) for _, own in fitted])
-    taken = MemberPoints(
+    return MemberPoints(
         owner,
         members.model[rows],
         inverse(members.information[rows]),
         points.xyz[rows],
         points.covariance(rows),
     )
-    states = BodyStates(
-        np.stack([body.pose for body in bodies]),
-        np.stack([body.twist for body in bodies]),
-        np.stack([body.covariance for body in bodies]),
-    )
-    found = correct(states, taken, config.gate_sigmas)
-    trusted = np.zeros(len(rows), np.bool_)
-    for k, body in enumerate(bodies):
-        own = owner == k
+
+
+def _measure(
+    sight: _Sight,
+    state: BodiesState,
+    config: BodiesConfig,
+    points: Measured,
+    camera: NDArray[np.float64],
+    generator: np.random.Generator,
+) -> None:
+    """Correct bodies by their measured members, and what is known of the members by the bodies."""
+    members, rows, taken = state.members, sight.rows, sight.points
+    found = correct(sight.states, taken, config.gate_sigmas)
+    trusted, agrees = np.zeros(len(rows), np.bool_), found.agrees
+    for k, body in enumerate(sight.bodies):
+        own = taken.owner == k
+        if not body.moved:
+            still = _still_there(body, found.states.pose[k], taken.of(k), config.gate_sigmas)
+            if still is not None:
+                _stand(body, state, rows[own][still])
+                trusted |= own
+                agrees[own] = still
+                continue
+            body.leaving += 1
+            if body.leaving < _LEAVES_AFTER:
+                # It may be a part only that moves: nothing but the pose is believed yet.
+                body.pose, body.twist = found.states.pose[k], found.states.twist[k]
+                body.covariance, body.measured_at = found.states.covariance[k], state.stamp
+                continue
         result, row = found, k
         if not _believable(result, row, int(own.sum()), body.support):
-            one = BodyStates(states.pose[k : k + 1], states.twist[k : k + 1], states.covariance[k : k + 1])
-            again = _another_start(one, taken.of(k), points.sigmas(rows[own]), camera, config, generator)
+            sigmas = points.sigmas(rows[own])
+            again = _another_start(sight.states.of(k), taken.of(k), sigmas, camera, config, generator)
             if again is None or not _believable(again, 0, int(own.sum()), body.support):
                 continue
             result, row = again, 0
-            found.agrees[own] = again.agrees
+            agrees[own] = again.agrees
         trusted |= own
-        body.pose, body.twist = result.states.pose[row], result.states.twist[row]
-        body.covariance = result.states.covariance[row]
-        body.measured_at, body.support = state.stamp, int(result.agreeing[row])
-        body.drift = float(members.drift[rows[own & found.agrees]].mean())
-        _note_motion(body, taken.model[own], state.stamp, config)
-    members.judge(rows[trusted], found.agrees[trusted], config.leave_after)
-    kept = trusted & found.agrees
-    turn = np.stack([body.pose for body in bodies])[owner[kept]]
-    offset = points.xyz[rows[kept]] - turn[:, :3, 3]
-    back = turn[:, :3, :3].transpose(0, 2, 1)
-    local = (back @ offset[..., None])[..., 0]
-    members.observe(rows[kept], local, back @ points.information(rows[kept]) @ turn[:, :3, :3])
+        _move(body, result, row, state.stamp)
+        body.drift = float(members.drift[rows[own & agrees]].mean())
+    members.judge(rows[trusted], agrees[trusted], config.leave_after)
+    kept = trusted & agrees
+    pose = np.stack([body.pose for body in sight.bodies])[taken.owner[kept]]
+    back = pose[:, :3, :3].transpose(0, 2, 1)
+    local = (back @ (points.xyz[rows[kept]] - pose[:, :3, 3])[..., None])[..., 0]
+    members.observe(rows[kept], local, back @ points.information(rows[kept]) @ pose[:, :3, :3])
+
+
+def _move(body: Body, result: Correction, row: int, stamp: int) -> None:
+    """Take over a measured pose."""
+    body.pose, body.twist = result.states.pose[row], result.states.twist[row]
+    body.covariance = result.states.covariance[row]
+    body.measured_at, body.support = stamp, int(result.agreeing[row])
+    if not body.moved:
+        body.moved, body.moved_at = True, stamp
+    surprise = min(float(result.surprise[row]) / 6, _MOST_SURPRISED)
+    body.agility = float(np.clip(body.agility * np.exp(_LEARN * (surprise - 1)), *_AGILITY))
+
+
+def _still_there(
+    body: Body, fitted: NDArray[np.float64], points: MemberPoints, gate_sigmas: float
+) -> NDArray[np.bool_] | None:
+    """Say which members of a body that has not moved yet are where they were; None when it moves now.
+
+    It moves when all members, together, do. When some stay and others go, a label was given to more than one
+    thing: the body stands still until it is known which of its members belong together.
+
+    Args:
+        body: A body that has not moved yet.
+        fitted: (4, 4) the pose that fits its members best.
+        points: Its measured members, (M,).
+        gate_sigmas: Members with a larger error do not agree.
+    """
+    information = points.information(body.pose[None])
+    start = transform_points(body.pose, points.model)
+    got = points.xyz - start
+    errors = np.einsum("ni,nij,nj->n", got, information, got)
+    # How far each got on the way that all would have gone together: one is all of it, none is zero.
+    way = transform_points(fitted, points.model) - start
+    weighted = (information @ way[..., None])[..., 0]
+    length, done = (weighted * way).sum(axis=1), (weighted * got).sum(axis=1)
+    uneven = np.minimum((done - length) ** 2 / np.maximum(length, 1e-9), _UNEVEN)
+    together = uneven.sum() < len(got) + 3.0 * np.sqrt(2.0 * len(got))
+    if (2.0 * done - length).sum() > _SETS_OFF and together:
+        return None
+    if np.count_nonzero(errors < _NEAR) < max(MIN_FIT, _SOME * len(errors)):
+        return None
+    return np.asarray(errors < gate_sigmas**2)
+
+
+def _stand(body: Body, state: BodiesState, rows: NDArray[np.intp]) -> None:
+    """Note that members, as rows, of a body that has not moved yet are where they were."""
+    body.measured_at, body.support = state.stamp, len(rows)
+    body.stood, body.leaving = body.stood + 1, 0
+    # Its place becomes known better than by the first image, but not for ever: errors of depth stay.
+    body.drift = max(1.0 / (1.0 + body.stood / 3.0), 0.05)
+    state.members.drift[rows] = body.drift
 
 
 def _believable(result: Correction, row: int, count: int, support: int) -> bool:
@@ -172,17 +270,6 @@ def _consensus(
     return pose
 
 
-def _note_motion(body: Body, model: NDArray[np.float64], stamp: int, config: BodiesConfig) -> None:
-    """Say whether a body moves now: faster than rest and than noise."""
-    radius = float(np.sqrt((model * model).sum(axis=1).mean()))
-    speed = float(np.linalg.norm(body.twist[:3]) + radius * np.linalg.norm(body.twist[3:]))
-    if speed < config.rest_speed:
-        return
-    twist = body.twist
-    if float(twist @ np.linalg.solve(body.covariance[6:, 6:], twist)) > _SIGNIFICANT:
-        body.moved_at = stamp
-
-
 def _find_again(
     body: Body,
     state: BodiesState,
@@ -202,20 +289,14 @@ def _find_again(
         return
     covariance = np.diag([0.1**2] * 3 + [0.3**2] * 3 + [_BACK_SPEED[0] ** 2] * 3 + [_BACK_SPEED[1] ** 2] * 3)
     start = BodyStates(pose[None], np.zeros((1, 6)), covariance[None])
-    taken = MemberPoints(
-        np.zeros(len(rows), np.intp),
-        members.model[rows],
-        inverse(members.information[rows]),
-        points.xyz[rows],
-        points.covariance(rows),
-    )
+    taken = _member_points(state, rows, np.zeros(len(rows), np.intp), points)
     found = correct(start, taken, config.gate_sigmas)
     agreeing = int(found.agreeing[0])
     if agreeing < max(enough, 0.6 * len(rows)) or agreeing < 0.2 * body.support:
         return
     after = found.states
     body.pose, body.twist, body.covariance = after.pose[0], after.twist[0], after.covariance[0]
-    body.lost, body.measured_at, body.moved_at = False, state.stamp, state.stamp
+    body.lost, body.measured_at, body.moved_at, body.moved = False, state.stamp, state.stamp, True
     body.support = agreeing
 
 

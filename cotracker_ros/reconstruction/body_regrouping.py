@@ -21,7 +21,7 @@ from cotracker_ros.reconstruction.body_grouping import (
     judged,
     stays,
 )
-from cotracker_ros.reconstruction.body_window import Measured, along_path, at_rest, places, trend
+from cotracker_ros.reconstruction.body_window import Measured, along_path, at_rest, displacement, places
 from cotracker_ros.reconstruction.poses import invert_pose
 from cotracker_ros.reconstruction.rigid import align, difference, rotation_log
 
@@ -29,31 +29,41 @@ _NS = 1e-9
 _IMAGES = 8  # of the window that are looked at
 _GROUPED_IMAGES = 12  # ... for new bodies
 _TENDED_IMAGES = 12  # ... for the members of a body
+_ENOUGH_AT_REST = 20  # tracks without a body, to learn from them how noisy measurements are
+_LOW, _LOW_RATIO = 0.3, 0.85  # ... from those with the smallest errors, and what these are for honest noise
+_LEARN = 0.2  # how fast
+_MOST_NOISE = 16.0  # variance, as a multiple of what measurements claim
 _MOVES = 25.0  # of a straight motion in squared sigmas, three degrees of freedom
+_MOVED_SIGMAS = 5.0  # of a body's pose
 _RECENTLY = 0.5  # s since two bodies moved, for them to be merged
 _SAME_TRACKS = 0.6  # part of a group's tracks that must be found again
-_PATIENCE = 0.5  # part of the window that must be filled before bodies are looked for
+_PATIENCE = 0.65  # part of the window that must be filled before bodies are looked for
 _MERGE_AFTER = 3  # times in a row that two bodies must move as one
 _MOVES_AS_ONE = 0.8  # part of a body's members that must follow the other's path
+_NOW = 0.3  # s: what did not move for so long has come to rest
 _APART = (0.03, 0.1)  # m and rad within the window: bodies that move more against each other are two
 _CAMERA_STILL = (0.01, 0.01)  # m, rad: a camera that moved less within the window stands still
 
 
 def find_moving(state: BodiesState, config: BodiesConfig, points: Measured) -> None:
-    """Note which tracks without a body move, and let those that move with a body join it."""
+    """Note which tracks without a body move, and how noisy the others are."""
     members = state.members
     rows = np.flatnonzero((members.body == 0) & points.seen)
     slots = state.window.recent(config.window_seconds, _IMAGES)
     state.moving = members.ids[:0]
     if len(slots) < MIN_SEEN or not len(rows):
         return
-    straight = trend(state.window, slots, rows)
-    moves = (straight.chi2 > _MOVES) & (straight.displacement > config.min_displacement)
-    rows = rows[moves & (straight.seen >= MIN_SEEN)]
+    rest = at_rest(state.window, slots, rows)
+    known = judged(rest)
+    if known.sum() >= _ENOUGH_AT_REST:
+        ratio = float(np.quantile(rest.ratio[known], _LOW)) / _LOW_RATIO
+        state.noise += _LEARN * (min(max(ratio, 1.0), _MOST_NOISE) - state.noise)
+    rows = rows[known & (rest.slide > _MOVES)]
+    rows = rows[displacement(state.window, slots, rows) > config.min_displacement]
     state.moving = members.ids[rows]
 
 
-def tend_body(state: BodiesState, points: Measured) -> None:
+def tend_body(state: BodiesState, config: BodiesConfig, points: Measured) -> None:
     """Let moving tracks join one of the bodies, and go of its members that slide away from it.
 
     Such members move so slowly against their body that they agree with it in every single image. The bodies
@@ -69,12 +79,31 @@ def tend_body(state: BodiesState, points: Measured) -> None:
     if len(slots) < MIN_SEEN:
         return
     own, free = members.of(body.id), _may_join(state, body, points)
+    if _moves(body, members.model[own], window.stamps, slots, config.rest_speed):
+        body.moved_at, body.moved = state.stamp, True
     path = along_path(window, slots, np.concatenate([own, free]), body.path[slots])
     members.stray(own, (judged(path) & ~stays(path))[: len(own)])
     if len(free):
         still = np.concatenate([np.zeros(len(own)), at_rest(window, slots, free).chi2])
         joining = free[follows(path, still)[len(own) :]]
         join_body(state, body, joining, points)
+
+
+def _moves(
+    body: Body,
+    model: NDArray[np.float64],
+    stamps: NDArray[np.int64],
+    slots: NDArray[np.intp],
+    rest_speed: float,
+) -> bool:
+    """Say whether a body moved between the first and the last of the images, more than noise explains."""
+    change = difference(body.path[slots[-1]], body.path[slots[0]])
+    radius = float(np.sqrt((model * model).sum(axis=1).mean())) if len(model) else 0.0
+    weights = np.array([1.0, 1.0, 1.0, radius, radius, radius])
+    length = float(np.linalg.norm(change * weights))
+    noise = float(np.sqrt((np.diagonal(body.covariance)[:6] * weights**2).sum()))
+    seconds = float(stamps[slots[-1]] - stamps[slots[0]]) * _NS
+    return length > max(rest_speed * seconds, _MOVED_SIGMAS * noise)
 
 
 def _may_join(state: BodiesState, body: Body, points: Measured) -> NDArray[np.intp]:
@@ -108,10 +137,22 @@ def find_bodies(
         if len(group.columns) > limit:
             continue
         ids = state.members.ids[group.columns]
-        if any(np.isin(ids, old).mean() >= _SAME_TRACKS for old in before):
+        found_before = any(np.isin(ids, old).mean() >= _SAME_TRACKS for old in before)
+        if found_before and _moves_now(group, state.window.stamps, config.rest_speed):
             _begin(state, config, group, points)
         else:
             state.proposals.append(ids)
+
+
+def _moves_now(group: Group, stamps: NDArray[np.int64], rest_speed: float) -> bool:
+    """Say whether a group has not come to rest by the end of the window."""
+    seconds = (stamps[group.slots] - stamps[group.slots[-1]]) * _NS
+    late = int(np.argmax(seconds >= -_NOW)) if len(seconds) > 2 else 0
+    late = min(late, len(seconds) - 2)
+    change = difference(group.poses[-1], group.poses[late])
+    radius = float(np.sqrt(((group.place - group.poses[-1, :3, 3]) ** 2).sum(axis=1).mean()))
+    length = np.linalg.norm(change[:3]) + radius * np.linalg.norm(change[3:])
+    return bool(length > -2.0 * rest_speed * seconds[late])
 
 
 def _camera_moved(state: BodiesState, slots: NDArray[np.intp]) -> bool:

@@ -54,7 +54,11 @@ class Measured:
 
 
 def measured(
-    tracks: Tracks3D, camera: NDArray[np.float64], bearing_sigma: float, sigma_floor: float
+    tracks: Tracks3D,
+    camera: NDArray[np.float64],
+    bearing_sigma: float,
+    sigma_floor: float,
+    noise: float,
 ) -> Measured:
     """Return the measurements among `tracks`, seen from the (4, 4) pose `camera`.
 
@@ -63,6 +67,7 @@ def measured(
         camera: fixed_from_camera, m.
         bearing_sigma: rad.
         sigma_floor: m.
+        noise: Variance as a multiple of all that.
     """
     seen = (tracks.source == DepthSource.MEASURED) & np.isfinite(tracks.sigma)
     xyz = tracks.xyz.astype(np.float64)
@@ -75,8 +80,8 @@ def measured(
     return Measured(
         xyz=xyz,
         ray=offset / distance[:, None],
-        across=np.where(seen, 1.0 / across, 0.0),
-        along=np.where(seen, 1.0 / along, 0.0),
+        across=np.where(seen, 1.0 / (noise * across), 0.0),
+        along=np.where(seen, 1.0 / (noise * along), 0.0),
     )
 
 
@@ -238,35 +243,16 @@ def at_rest(window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.in
     return along_path(window, slots, columns, np.broadcast_to(np.eye(4), (len(slots), 4, 4)))
 
 
-@dataclass(frozen=True, eq=False)
-class Trend:
-    """Straight motion of N tracks over a window.
-
-    Attributes:
-        chi2: (N,) of the motion against its noise, three degrees of freedom.
-        displacement: (N,) length of the motion within the window, m.
-        seen: (N,) in how many of the images the track was measured.
-    """
-
-    chi2: NDArray[np.float64]
-    displacement: NDArray[np.float64]
-    seen: NDArray[np.int64]
-
-
-def trend(window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.intp]) -> Trend:
-    """Fit a straight motion at constant speed to the positions of tracks (N,) in images (F,)."""
+def displacement(
+    window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return how far tracks (N,) got in images (F,) at the constant speed that fits best, (N,) m."""
     at = np.ix_(slots, columns)
-    across, along, xyz = window.across[at], window.along[at], window.xyz[at]
-    there = across > 0
+    there = window.across[at] > 0
     count = np.maximum(there.sum(axis=0), 1)
-    time = (window.stamps[slots] - window.stamps[slots[-1]]) * _NS
-    offset = np.where(there, time[:, None] - (there * time[:, None]).sum(axis=0) / count, 0.0)
-    moment = (offset * offset).sum(axis=0)
+    time = ((window.stamps[slots] - window.stamps[slots[-1]]) * _NS)[:, None]
+    offset = np.where(there, time - (there * time).sum(axis=0) / count, 0.0)
+    moment = np.maximum((offset * offset).sum(axis=0), 1e-12)
     # The times' mean is taken out, so the positions' need not be.
-    slope = np.einsum("fn,fni->ni", offset, xyz) / np.maximum(moment, 1e-12)[:, None]
-    ray = np.einsum("fn,fni->ni", 1.0 * there, window.ray[at]) / count[:, None]
-    depth = (slope * ray).sum(axis=1)
-    sideways = (slope * slope).sum(axis=1) - depth**2
-    chi2 = moment * (across.sum(axis=0) * sideways + along.sum(axis=0) * depth**2) / count
-    span = np.ptp(offset, axis=0)
-    return Trend(chi2, np.sqrt((slope * slope).sum(axis=1)) * span, there.sum(axis=0))
+    speed = (offset[..., None] * window.xyz[at]).sum(axis=0) / moment[:, None]
+    return np.asarray(np.sqrt((speed * speed).sum(axis=1)) * np.ptp(offset, axis=0))

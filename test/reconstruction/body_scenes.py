@@ -23,6 +23,22 @@ def moving(start, velocity=(0, 0, 0), turn=(0, 0, 0)):
     return lambda t: moved(start, np.concatenate([np.multiply(velocity, t), np.multiply(turn, t)]))
 
 
+def steps(start, *parts):
+    """A pose as a function of time, of parts (until when, velocity, angular velocity)."""
+
+    def at(t):
+        now, since = start, 0.0
+        for until, velocity, turn in parts:
+            span = min(t, until) - since
+            if span <= 0:
+                break
+            now = moved(now, np.concatenate([np.multiply(velocity, span), np.multiply(turn, span)]))
+            since = until
+        return now
+
+    return at
+
+
 def always(t):
     return True
 
@@ -60,6 +76,8 @@ class World:
         correlation: Of a track's error with that in the last image.
         camera: Pose of the camera as a function of time.
         rate: Images per second.
+        claimed: Standard deviation that measurements claim, as a multiple of the true one.
+        mistake: Error of the camera's pose in the fixed frame, as a function of time.
     """
 
     things: list = field(default_factory=list)
@@ -71,6 +89,8 @@ class World:
     rate: float = RATE
     seed: int = 0
     quadratic: float = 0.0019
+    claimed: float = 1.0
+    mistake: object = moving(pose())
 
     def __post_init__(self):
         self.rng = np.random.default_rng(self.seed)
@@ -114,6 +134,8 @@ class World:
         local = local + self.error * scale * (1, 1, 0) + rays * (self.error * scale)[:, 2:]
         measured = local @ camera[:3, :3].T + camera[:3, 3]
         measured = np.where(seen[:, None], measured, xyz)  # held somewhere
+        mistake = self.mistake(frame / self.rate)
+        measured, camera = measured @ mistake[:3, :3].T + mistake[:3, 3], mistake @ camera
         count = len(xyz)
         tracks = Tracks3D(
             frame=frame,
@@ -123,7 +145,9 @@ class World:
             ids=self.ids,
             xyz=measured.astype(np.float32),
             velocity=np.full((count, 3), np.nan, np.float32),
-            sigma=np.maximum(self.noise * sigma * np.linalg.norm(rays, axis=1), 1e-4).astype(np.float32),
+            sigma=np.maximum(self.claimed * self.noise * sigma * np.linalg.norm(rays, axis=1), 1e-4).astype(
+                np.float32
+            ),
             source=np.where(seen, DepthSource.MEASURED, DepthSource.HELD).astype(np.uint8),
             motion=np.zeros(count, np.uint8),
             flags=np.zeros(count, np.uint8),
