@@ -282,7 +282,7 @@ def _body(bodies: RigidBodies, label: str) -> RigidBody:
     if not found:
         known = ", ".join(sorted({f"'{body.label}'" for body in bodies.bodies if body.label})) or "none"
         raise ClientError(
-            f"no moving body is labelled '{label}' (moving: {known}); while it stands still, ask where_is"
+            f"no moving body is labelled '{label}' (moving: {known}); until it has moved, ask where_is"
         )
     return max(found, key=lambda body: len(body.members))
 

@@ -227,7 +227,7 @@ class PointClient:
             max_age: s that may have passed since the result came.
 
         Raises:
-            ClientError: Why it is not known; a body that stands still has no pose.
+            ClientError: Why it is not known; what has not moved yet is no body.
         """
         return self._feed.ask(
             lambda memory, now: answers.body_pose(memory, label, frame, self._transforms, now, max_age),

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -145,8 +146,7 @@ def test_a_grasp_point_is_where_the_object_is_while_it_is_seen(graph, demo, samp
         PointClient(graph.client) as points,
     ):
         points.track_points(truth.queries[chosen, 1:], label="parcel")
-        lifter = graph.nodes[1]
-        graph.until(lambda: lifter._stream._tracks_3d.get_subscription_count() == 2)
+        graph.until(lambda: graph.client.count_subscribers("/lifter/tracks_3d") == 2)
         poses.subscription.callback = forget_after(poses, points, count=int(1.2 * RATE))
         demo()
     stamps = [stamp_ns(pose.header.stamp) for pose in poses.messages]
@@ -158,6 +158,28 @@ def test_a_grasp_point_is_where_the_object_is_while_it_is_seen(graph, demo, samp
         x, y, z = np.median(in_optical(truth, k, chosen), axis=0)
         found = pose.pose.position
         np.testing.assert_allclose([found.x, found.y, found.z], [z, -x, -y], atol=0.03)
+
+
+def test_the_pose_of_a_lifted_object(graph, demo, sample):
+    truth = Truth.load(sample / "truth.npz")
+    first = truth.query_frame == 0
+    parcel = first & (truth.body == PARCEL)
+    with PointClient(graph.client) as points:
+        points.track_points(truth.queries[first & (truth.body == 0), 1:])
+        points.track_points(truth.queries[parcel, 1:], label="parcel")
+        graph.until(lambda: graph.client.count_subscribers("/lifter/bodies") == 1)
+        playing = threading.Thread(target=demo)
+        playing.start()
+        assert points.wait_for_motion("parcel", timeout=15.0)
+        assert points.where_is("parcel", "world", timeout=5.0).moving
+        found = points.pose_of("parcel", "world", timeout=15.0)
+        playing.join()
+    k = int(np.searchsorted(truth.stamps, found.stamp))
+    middle = truth.xyz[:, parcel].mean(axis=1)
+    np.testing.assert_allclose(found.xyz, middle[k], atol=0.06)
+    velocity = (middle[k] - middle[k - 2]) / 2 * RATE
+    np.testing.assert_allclose(found.twist[:3], velocity, atol=0.1)
+    assert velocity[2] > 0.05, "it is going up"
 
 
 def test_a_region_is_watched_from_a_moving_camera(graph, demo):
