@@ -36,7 +36,7 @@ _NEAREST = 0.01  # m: nearer measurements are none
 _USEFUL_DEPTH = 0.2  # share of itself by which a depth may be uncertain that places a landmark
 _ENOUGH = 20  # landmarks whose errors say something of the noise
 _MOST_STRIKES = 3  # that count
-_TRUSTED = 20  # hits from which on a landmark counts no more for more of them
+_TRUSTED = 10  # hits from which on a landmark counts no more for more of them
 _DOUBT = 0.5  # what a miss or a strike leaves of what a landmark counts
 _BELIEVED_MOVING = 0.1  # what a track counts that is believed to move
 _TWIST_GAIN = 0.5  # of a new velocity against the ones before
@@ -150,9 +150,15 @@ class EgoMotion:
         state.landmarks = no_landmarks(points.ids)
         self._admit(points.stamp, sighting, rows)
         # Later images are as far off together as the places of these landmarks by one image are.
-        placed = state.landmarks
+        placed, count = state.landmarks, len(rows)
         fit = fit_pose(
-            state.pose, sighting.take(rows), placed.position[rows], 0 * placed.covariance[rows], np.inf
+            state.pose,
+            sighting.take(rows),
+            placed.position[rows],
+            np.zeros((count, 3, 3)),
+            np.ones(count),
+            self.config.cutoff_sigmas,
+            wide=False,
         )
         placed.inherited[rows] += about_other_point(fit.covariance, -state.pose[:3, 3])
         return ""

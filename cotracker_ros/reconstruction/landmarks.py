@@ -194,39 +194,43 @@ def fit_pose(
     sighting: Sighting,
     position: NDArray[np.float64],
     covariance: NDArray[np.float64],
+    trust: NDArray[np.float64],
     cutoff: float,
+    wide: bool,
 ) -> PoseFit:
-    """Find the camera's pose from M landmarks by Gauss-Newton.
-
-    The first steps have Cauchy's weights, which look far, the others Tukey's, which pass over outliers.
+    """Find the camera's pose from M landmarks by Gauss-Newton with Tukey's weights, which pass over outliers.
 
     Args:
         start: (4, 4) fixed_from_camera to begin with.
         sighting: Of the landmarks.
         position: (M, 3) of the landmarks in the fixed frame, m.
         covariance: (M, 3, 3) of the positions, m^2.
+        trust: (M,) how much each counts, 0 to 1.
         cutoff: Errors of so many sigmas have no weight in the end.
+        wide: Take the first steps with Cauchy's weights, which look far: for a start that may be far off.
     """
     pose = start
     seen = project(pose, position)
     spread = seen.by_point @ covariance @ np.swapaxes(seen.by_point, 1, 2)
     spread[:, [0, 1, 2], [0, 1, 2]] += sighting.variance
     information = inverse_symmetric(spread)
+    first_tight = _WIDE_STEPS if wide else 0
     for step in range(_STEPS):
         residual, squared = _errors(seen, sighting, information)
-        if step < _WIDE_STEPS:
+        if step < first_tight:
             weight = 1 / (1 + squared / _WIDE**2)
         else:
             weight = np.maximum(1 - squared / cutoff**2, 0.0) ** 2
-        normal, right = _normal(seen, residual, information, weight)
+        normal, right = _normal(seen, residual, information, weight * trust)
         change = solve_normal(normal, right)
         pose = moved(pose, change)
         seen = project(pose, position)
-        if step >= _WIDE_STEPS and np.abs(change).max() < _STILL:
+        if step >= first_tight and np.abs(change).max() < _STILL:
             break
     residual, squared = _errors(seen, sighting, information)
-    normal, _ = _normal(seen, residual, information, (squared < cutoff**2).astype(np.float64))
-    inflation = robust_inflation(squared[squared < cutoff**2], cutoff, dimensions=3)
+    agrees = squared < cutoff**2
+    normal, _ = _normal(seen, residual, information, np.where(agrees, trust, 0.0))
+    inflation = robust_inflation(squared[agrees], cutoff, dimensions=3)
     return PoseFit(pose, covariance_of(normal) * inflation, squared, residual, spread)
 
 

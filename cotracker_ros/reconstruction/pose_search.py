@@ -11,6 +11,7 @@ from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
 from cotracker_ros.reconstruction.landmarks import PoseFit, Sighting, fit_pose
 from cotracker_ros.reconstruction.rigid import consensus, difference
 
+_TINY = 1e-9  # of trust: nobody counts
 _TIE = 0.9  # two motions whose points count so nearly the same cannot be told apart
 _GATE = 3.0  # sigmas of a prediction that a pose near it keeps within
 _NO_DEPTH = 100.0  # 1/m^2: variance of an inverse depth from which on it counts as not measured
@@ -102,7 +103,23 @@ def find_pose(
 
 
 def _fit(seen: Candidates, start: NDArray[np.float64], config: EgoMotionConfig) -> PoseFit:
-    return fit_pose(start, seen.sighting, seen.position, seen.covariance, config.cutoff_sigmas)
+    """Return the better of two fits: one that looks far, and one that stays with what fits at the start.
+
+    The first may end between the camera's motion and that of something near, which a pose and a rotation can
+    nearly explain together; the second misses a sudden motion.
+    """
+    trust = seen.trust / max(float(seen.trust.max(initial=0.0)), _TINY)
+    fits = [
+        fit_pose(start, seen.sighting, seen.position, seen.covariance, trust, config.cutoff_sigmas, wide)
+        for wide in (False, True)
+    ]
+    return min(fits, key=lambda fit: _cost(fit, trust, config))
+
+
+def _cost(fit: PoseFit, trust: NDArray[np.float64], config: EgoMotionConfig) -> float:
+    """Return Tukey's cost of a fit, of which an outlier's share is 1."""
+    inside = np.maximum(1 - fit.squared / config.cutoff_sigmas**2, 0.0)
+    return float((trust * (1 - inside**3)).sum())
 
 
 def _agrees(fit: PoseFit, config: EgoMotionConfig) -> NDArray[np.bool_]:
