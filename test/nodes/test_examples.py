@@ -31,15 +31,15 @@ EXAMPLES = ROOT / "examples"
 RATE = 10.0  # images per second
 PARCEL = 2  # its number among the sample's bodies
 # Boxes x, y, width, height px. In the first image: the cart, which soon drives behind a pillar.
-CART = (32, 132, 32, 46)
-HOIST = (160, 90, 95, 90)  # where the parcel is lifted
-WALL = (225, 20, 80, 60)
+CART = (26, 106, 25, 36)
+HOIST = (128, 72, 76, 72)  # where the parcel is lifted
+WALL = (180, 16, 64, 48)
 
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sample")
-    make_sample(folder, seconds=2.6, rate=RATE, size=(320, 240), progress=False)
+    make_sample(folder, seconds=2.6, rate=RATE, size=(256, 192), progress=False)
     return folder
 
 
