@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.poses import transform_points
 from cotracker_ros.reconstruction.scene import OdometryState, SceneUpdate
-from cotracker_ros.reconstruction.types import Tracks3D
+from cotracker_ros.reconstruction.types import DepthSource, Tracks3D
 
 _PATH_STEP = 0.02  # m between two kept positions of the camera
 _PATH_LENGTH = 1000  # kept positions
@@ -19,13 +19,13 @@ _GAP = np.full(3, np.nan)
 
 
 def trail_positions(history: Sequence[Tracks3D]) -> NDArray[np.float32]:
-    """Where the tracks of the newest entry were in all entries.
+    """Where the tracks of the newest entry were measured in all entries.
 
     Args:
         history: T entries, oldest first, in the same frame.
 
     Returns:
-        (T, N, 3) float32, m; NaN where a track was not there or had no depth.
+        (T, N, 3) float32, m; NaN where a track was not there or not measured: a guess draws no trail.
     """
     newest = history[-1]
     trails = np.full((len(history), len(newest), 3), np.nan, np.float32)
@@ -34,7 +34,7 @@ def trail_positions(history: Sequence[Tracks3D]) -> NDArray[np.float32]:
         place = np.searchsorted(newest.ids, tracks.ids, sorter=order).clip(max=max(len(order) - 1, 0))
         if len(order):
             column = order[place]
-            known = newest.ids[column] == tracks.ids
+            known = (newest.ids[column] == tracks.ids) & (tracks.source == DepthSource.MEASURED)
             trails[i, column[known]] = tracks.xyz[known]
     return trails
 
@@ -67,7 +67,7 @@ class SceneView:
     path: NDArray[np.float64]
 
     def trails(self) -> NDArray[np.float32]:
-        """Return where the scene's tracks were: (T, N, 3), m; NaN where one was not there or had no depth."""
+        """Return where the scene's tracks were measured: (T, N, 3), m; NaN where they were not."""
         return trail_positions(self.recent)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scenes import CAMERA, FIXED, odometry, pose_at, scene, tracks_3d
 
-from cotracker_ros.reconstruction import OdometryState, SceneUpdate
+from cotracker_ros.reconstruction import DepthSource, OdometryState, SceneUpdate
 from cotracker_ros.visualization.scene_history import SceneHistory, trail_positions
 
 
@@ -16,6 +16,8 @@ def test_trails_follow_ids_through_changes():
     np.testing.assert_array_equal(trails[:, 0, 0], [0, 1, 2])  # id 3
     np.testing.assert_array_equal(trails[:, 1, 0], [np.nan, np.nan, 2])  # id 4
     np.testing.assert_array_equal(trails[:, 2, 1], [1, 1, 1])  # id 1
+    history[1].source[2] = DepthSource.HELD
+    np.testing.assert_array_equal(trail_positions(history)[:, 2, 0], [0, np.nan, 2])  # a guess is no trail
     assert trail_positions([history[0], tracks_3d(1, [])]).shape == (2, 0, 3)
 
 
