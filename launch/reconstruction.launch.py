@@ -5,6 +5,7 @@ ros2 launch cotracker_ros reconstruction.launch.py image:=/camera/color/image_ra
 """
 
 from pathlib import Path
+from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 from launch import Action, LaunchContext, LaunchDescription
@@ -12,22 +13,39 @@ from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, Opaq
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
-from cotracker_ros.bringup import given, lifecycle_node
+from cotracker_ros.bringup import given, is_true, lifecycle_node
 
 SHARE = Path(get_package_share_directory("cotracker_ros"))
 
 # Arguments that stand for a parameter of the lifter; left empty, the parameter file decides.
-PARAMETERS = ("target_frame", "depth_transport")
+PARAMETERS = (
+    "target_frame",
+    "fixed_frame",
+    "camera_pose",
+    "base_frame",
+    "pose_label",
+    "dense",
+    "depth_transport",
+)
 
 
 def start(context: LaunchContext) -> list[Action]:
     depth = LaunchConfiguration("depth").perform(context)
+    image = LaunchConfiguration("image").perform(context)
+    parameters: list[str | dict[str, Any]] = [
+        LaunchConfiguration("lifter_params").perform(context),
+        given(context, PARAMETERS),
+    ]
+    if LaunchConfiguration("odometry_tf").perform(context):
+        parameters.append({"odometry_tf": is_true(context, "odometry_tf")})
     return lifecycle_node(
         context,
         "lifter",
-        parameters=[LaunchConfiguration("lifter_params").perform(context), given(context, PARAMETERS)],
+        parameters=parameters,
         remappings=[
             ("tracks", "tracker/tracks"),
+            ("image", image),
+            ("image/compressed", f"{image}/compressed"),
             ("depth", depth),
             ("depth/compressedDepth", f"{depth}/compressedDepth"),
             ("camera_info", LaunchConfiguration("camera_info").perform(context)),
@@ -58,6 +76,39 @@ def generate_launch_description() -> LaunchDescription:
                 "target_frame",
                 default_value="",
                 description="Frame of the 3D points, e.g. map or base_link; empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "fixed_frame",
+                default_value="",
+                description="Frame in which things stand still, e.g. odom; empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "camera_pose",
+                default_value="",
+                description="Who knows where the camera is: transforms (TF) or tracks (visual odometry); "
+                "empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "base_frame",
+                default_value="",
+                description="With camera_pose:=tracks, the robot's frame, e.g. base_link, which the odometry "
+                "is told of; empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "odometry_tf",
+                default_value="",
+                description="true: publish the odometry on /tf too; empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "pose_label",
+                default_value="",
+                description="Label whose body's pose goes to body_pose; empty: as in the parameter file.",
+            ),
+            DeclareLaunchArgument(
+                "dense",
+                default_value="",
+                description="raw or compressed: fuse the camera's images into a surface (needs Open3D); "
+                "empty: as in the parameter file.",
             ),
             DeclareLaunchArgument(
                 "lifter_params",

@@ -8,16 +8,20 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from cotracker_ros.nodes.lifting_stream import LifterNodeConfig, LiftingStream
+from cotracker_ros.nodes.lifter_node_config import LifterNodeConfig
+from cotracker_ros.nodes.lifting_stream import LiftingStream
 from cotracker_ros.nodes.managed_node import ManagedNode, run_node
 from cotracker_ros.nodes.parameters import Configs, ParameterGroup
 from cotracker_ros.reconstruction import (
+    BodiesConfig,
     DepthNoise,
     DepthSampling,
+    EgoMotionConfig,
     LifterConfig,
     MotionConfig,
     StaticMapConfig,
 )
+from cotracker_ros.reconstruction.dense_config import DenseConfig
 
 
 def _all_fields(config: type) -> frozenset[str]:
@@ -27,7 +31,9 @@ def _all_fields(config: type) -> frozenset[str]:
 GROUPS = (
     ParameterGroup(
         LifterNodeConfig,
-        live=frozenset({"trail_length", "marker_period", "map_path"}),
+        live=frozenset(
+            {"trail_length", "marker_period", "map_path", "pose_label", "odometry_tf", "body_tf", "mesh_path"}
+        ),
         ranges={
             "queue_size": (1, 1000),
             "trail_length": (1, 1000),
@@ -38,7 +44,7 @@ GROUPS = (
     ParameterGroup(
         LifterConfig,
         live=_all_fields(LifterConfig),
-        hidden=frozenset({"sampling", "motion", "map"}),
+        hidden=frozenset({"sampling", "motion", "ego_motion", "bodies", "map"}),
         ranges={"tolerance": (0.0, 10.0), "max_wait": (0.0, 60.0)},
     ),
     ParameterGroup(
@@ -49,12 +55,20 @@ GROUPS = (
     ),
     ParameterGroup(DepthNoise, prefix="sampling.noise.", live=_all_fields(DepthNoise)),
     ParameterGroup(MotionConfig, prefix="motion.", live=_all_fields(MotionConfig)),
+    ParameterGroup(EgoMotionConfig, prefix="ego_motion.", live=_all_fields(EgoMotionConfig)),
+    ParameterGroup(
+        BodiesConfig,
+        prefix="bodies.",
+        live=_all_fields(BodiesConfig),
+        ranges={"window_frames": (4, 120), "min_members": (3, 1000), "max_bodies": (1, 1000)},
+    ),
+    ParameterGroup(DenseConfig, prefix="mesh."),
     ParameterGroup(StaticMapConfig, prefix="map.", live=_all_fields(StaticMapConfig)),
 )
 
 
 class LifterNode(ManagedNode):
-    """Tracks, depth, camera_info and transforms in; 3D tracks, points, trails and a map out."""
+    """Tracks, depth, camera_info and transforms in; 3D tracks, odometry, bodies, points and maps out."""
 
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("lifter", GROUPS, **node_arguments)
@@ -65,7 +79,7 @@ class LifterNode(ManagedNode):
         self._stream = LiftingStream(self, configs)
 
     def start(self) -> None:
-        """Subscribe to tracks, depth and camera_info."""
+        """Subscribe to tracks, depth and camera_info, and to the colour image where a surface is wanted."""
         assert self._stream is not None
         self._stream.start()
 

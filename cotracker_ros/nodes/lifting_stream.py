@@ -6,7 +6,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -14,41 +14,32 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from cotracker_ros.messages import (
     camera_from_message,
     decode_compressed_depth,
+    decode_compressed_image,
     decode_depth,
+    decode_image,
     stamp_ns,
-    to_ros,
-    track3d_array_fields,
-    track_cloud_fields,
     tracks_from_message,
 )
-from cotracker_ros.msg import Track3DArray, TrackArray
+from cotracker_ros.msg import TrackArray
+from cotracker_ros.nodes.dense_output import DenseOutput
 from cotracker_ros.nodes.diagnostics import ERROR, OK, WARN, StreamClock, make_status, resident_memory
+from cotracker_ros.nodes.lifter_node_config import LifterNodeConfig, lifter_config
 from cotracker_ros.nodes.managed_node import ManagedNode
 from cotracker_ros.nodes.map_output import MapOutput
 from cotracker_ros.nodes.parameters import Configs
-from cotracker_ros.nodes.qos import RESULTS, sensor_data, subscribe
-from cotracker_ros.nodes.scene_markers import SceneMarkers
+from cotracker_ros.nodes.qos import sensor_data, subscribe
+from cotracker_ros.nodes.scene_output import SceneOutput
 from cotracker_ros.nodes.transforms import listen
 from cotracker_ros.nodes.worker import Worker
-from cotracker_ros.reconstruction import (
-    DepthNoise,
-    DepthSampling,
-    DepthSource,
-    Lifter,
-    LifterConfig,
-    MotionConfig,
-    SceneUpdate,
-    StaticMapConfig,
-    Tracks3D,
-)
+from cotracker_ros.reconstruction import DepthSource, Lifter, SceneUpdate, Tracks3D
+from cotracker_ros.reconstruction.dense_config import DenseConfig
 
-_TRANSPORTS = ("raw", "compressedDepth")
 _POLL = 0.02  # s between two looks for transforms that tracks wait for
 _SILENCE = 2.0  # s without tracks after which the diagnostics warn
 _STREAM_END = 1.0  # s without any input after which nothing is waited for any more
@@ -63,52 +54,9 @@ _PROBLEMS = (
     "depth_size_mismatch",
     "depth_not_registered",
     "hurried",
+    "odometry_predicted",
+    "odometry_lost",
 )
-
-
-@dataclass(frozen=True)
-class LifterNodeConfig:
-    """Where depth comes from and what is shown.
-
-    Attributes:
-        depth_transport: raw (topic depth) or compressedDepth (topic depth/compressedDepth).
-        rectified: The images are rectified: use the matrix P of camera_info, without distortion.
-        queue_size: Messages of each kind that wait for the lifter; the oldest gives way when it is full.
-        trail_length: Images that the trails of ~/markers go back.
-        marker_period: Least time between two messages on ~/markers, s.
-        map_period: Time between two messages on ~/map, s; only a changed map is published.
-        map_path: File that ~/save_map writes.
-    """
-
-    depth_transport: str = "raw"
-    rectified: bool = False
-    queue_size: int = 30
-    trail_length: int = 15
-    marker_period: float = 0.2
-    map_period: float = 2.0
-    map_path: str = "map.ply"
-
-    def __post_init__(self) -> None:
-        if self.depth_transport not in _TRANSPORTS:
-            raise ValueError(
-                f"depth_transport is '{self.depth_transport}'; give one of {', '.join(_TRANSPORTS)}"
-            )
-        for name in ("queue_size", "trail_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
-        for name in ("marker_period", "map_period"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; give a time above 0 s")
-        if not self.map_path:
-            raise ValueError("map_path is empty; give a file name that ends in .ply")
-
-
-def lifter_config(configs: Configs) -> LifterConfig:
-    """Put the lifter's configuration together from its parts."""
-    sampling = replace(configs[DepthSampling], noise=configs[DepthNoise])
-    return replace(
-        configs[LifterConfig], sampling=sampling, motion=configs[MotionConfig], map=configs[StaticMapConfig]
-    )
 
 
 class LiftingStream:
@@ -137,6 +85,7 @@ class LiftingStream:
         self._handlers: dict[str, Callable[[Any], None]] = {
             "tracks": self._take_tracks,
             "depth": self._take_depth,
+            "image": self._take_image,
             "camera_info": self._take_camera_info,
             "configuration": self._take_configuration,
             "poll": self._look_again,
@@ -147,9 +96,8 @@ class LiftingStream:
             "lifter", self._config.queue_size, lambda key, item: self._handlers[key](item), self._failed
         )
         self._subscriptions: list[Subscription] = []
-        self._tracks_3d = node.create_lifecycle_publisher(Track3DArray, "~/tracks_3d", RESULTS)
-        self._points = node.create_lifecycle_publisher(PointCloud2, "~/points", RESULTS)
-        self._markers = SceneMarkers(node, "~/markers", self._config.trail_length, self._config.marker_period)
+        self._output = SceneOutput(node, self._config)
+        self._dense: DenseOutput | None = None
         self._map = MapOutput(
             node,
             self._lifter,
@@ -157,6 +105,10 @@ class LiftingStream:
             path=lambda: self._config.map_path,
             due=lambda: self._worker.put("map", None),
         )
+        if self._config.dense != "off":
+            self._dense = DenseOutput(
+                node, self._lifter, configs[DenseConfig], path=lambda: self._config.mesh_path
+            )
         self._reset_service = node.create_service(
             Trigger, "~/reset", self._reset, callback_group=node.service_group
         )
@@ -170,10 +122,19 @@ class LiftingStream:
         depth: tuple[type, str] = (Image, "depth")
         if self._config.depth_transport == "compressedDepth":
             depth = (CompressedImage, "depth/compressedDepth")
+        images: list[tuple[str, type, str, QoSProfile]] = []
+        if self._dense is not None:
+            compressed = self._config.dense == "compressed"
+            image: tuple[type, str] = (
+                (CompressedImage, "image/compressed") if compressed else (Image, "image")
+            )
+            images.append(("image", *image, sensor_data(size)))
+        reliable = QoSProfile(depth=size, reliability=ReliabilityPolicy.RELIABLE)
         for key, message_class, topic, qos in (
             ("camera_info", CameraInfo, "camera_info", sensor_data(1)),
             ("depth", *depth, sensor_data(size)),
-            ("tracks", TrackArray, "tracks", QoSProfile(depth=size, reliability=ReliabilityPolicy.RELIABLE)),
+            *images,
+            ("tracks", TrackArray, "tracks", reliable),
         ):
             self._subscriptions.append(
                 subscribe(
@@ -200,10 +161,10 @@ class LiftingStream:
         self._worker.stop()
         self._transforms.destroy()
         self._map.destroy()
-        self._markers.destroy()
+        self._output.destroy()
+        if self._dense is not None:
+            self._dense.destroy()
         self._node.destroy_service(self._reset_service)
-        for publisher in (self._tracks_3d, self._points):
-            self._node.destroy_lifecycle_publisher(publisher)
 
     def apply(self, configs: Configs) -> None:
         """Take over live parameters, between two inputs."""
@@ -220,6 +181,8 @@ class LiftingStream:
         values |= {name.replace("_", " "): value for name, value in asdict(counters).items()}
         for source in DepthSource:
             values[f"points now {source.name.lower()}"] = int((latest == source).sum())
+        if self._dense is not None:
+            values |= self._dense.values()
         values["images waiting"] = len(self._lifter.state.pending)
         values |= {"memory [MB]": resident_memory() / 1e6, "last event": self._event()}
         level, message = self._judge(sum(getattr(counters, name) for name in _PROBLEMS))
@@ -263,9 +226,17 @@ class LiftingStream:
     def _take_depth(self, arrival: tuple[Image | CompressedImage, float]) -> None:
         message, _ = arrival
         decode = decode_compressed_depth if isinstance(message, CompressedImage) else decode_depth
-        header = message.header
-        self._lifter.add_depth(stamp_ns(header.stamp), decode(message), header.frame_id)
+        header, depth = message.header, decode(message)
+        if self._dense is not None:
+            self._dense.add_depth(stamp_ns(header.stamp), depth, header.frame_id)
+        self._lifter.add_depth(stamp_ns(header.stamp), depth, header.frame_id)
         self._publish(self._lifter.ready())
+
+    def _take_image(self, arrival: tuple[Image | CompressedImage, float]) -> None:
+        message, _ = arrival
+        assert self._dense is not None
+        decode = decode_compressed_image if isinstance(message, CompressedImage) else decode_image
+        self._dense.add_image(stamp_ns(message.header.stamp), decode(message), message.header.frame_id)
 
     def _take_camera_info(self, arrival: tuple[CameraInfo, float]) -> None:
         message, _ = arrival
@@ -275,13 +246,15 @@ class LiftingStream:
             return
         camera = camera_from_message(message, rectified=self._config.rectified)
         self._lifter.set_camera(camera, message.header.frame_id, stamp)
+        if self._dense is not None:
+            self._dense.set_camera(camera)
         self._camera_info = message
         self._publish(self._lifter.ready())
 
     def _take_configuration(self, configs: Configs) -> None:
         self._config = configs[LifterNodeConfig]
         self._lifter.config = lifter_config(configs)
-        self._markers.set_style(self._config.trail_length, self._config.marker_period)
+        self._output.configure(self._config)
 
     def _poll_pending(self) -> None:
         """Timer: transforms come without a word, and a stream may end while tracks wait."""
@@ -300,17 +273,18 @@ class LiftingStream:
     def _forget(self, _: None) -> None:
         frame = self._lifter.map_frame
         self._lifter.reset()
-        self._markers.clear()
+        self._output.clear()
+        if self._dense is not None:
+            self._dense.reset()
         self._map.clear(frame)
         self._latest = None
 
     def _publish(self, ready: list[SceneUpdate]) -> None:
         for scene in ready:
             tracks = scene.tracks
-            self._tracks_3d.publish(to_ros(Track3DArray, track3d_array_fields(tracks)))
-            if self._points.get_subscription_count():
-                self._points.publish(to_ros(PointCloud2, track_cloud_fields(tracks)))
-            self._markers.add(scene)
+            self._output.publish(scene)
+            if self._dense is not None:
+                self._dense.add_scene(scene)
             self._latest = tracks
             arrival = self._arrivals.pop(tracks.stamp, None)
             if arrival is not None:

@@ -111,6 +111,7 @@ def place_points(
     states: PointStates,
     pixel_sigma: float,
     motion: MotionConfig,
+    feigned: NDArray[np.float64] | float = 0.0,
 ) -> Lifted:
     """Take measured points into the fixed frame and go on with the rest.
 
@@ -124,10 +125,13 @@ def place_points(
         states: What was known before of these tracks, in their order.
         pixel_sigma: Standard deviation of a measured point across its ray, in units of its depth.
         motion: How points may move.
+        feigned: (N,) speeds that the camera's motion may feign, m/s; see `feigned_speed`.
     """
     measured, along, across = _in_fixed(points, fixed_from_camera, pixel_sigma)
     ray_sigma = np.linalg.norm(along, axis=1)
-    states, accepted = measure(states, tracks.stamp, measured, along**2 + across**2, ray_sigma, motion)
+    states, accepted = measure(
+        states, tracks.stamp, measured, along**2 + across**2, ray_sigma, motion, feigned
+    )
     now = at_time(states, tracks.stamp, motion)
     source = np.where(accepted, DepthSource.MEASURED, DepthSource.HELD).astype(np.uint8)
     source[states.count == 0] = DepthSource.NONE

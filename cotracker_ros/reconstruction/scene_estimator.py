@@ -19,13 +19,21 @@ from cotracker_ros.reconstruction.lifting import (
     place_points,
     show_points,
 )
-from cotracker_ros.reconstruction.motion import Motion, PointStates, at_time, for_ids, unknown_points
+from cotracker_ros.reconstruction.motion import (
+    Motion,
+    PointStates,
+    at_time,
+    feigned_speed,
+    for_ids,
+    unknown_points,
+)
 from cotracker_ros.reconstruction.poses import invert_pose, transform_points
 from cotracker_ros.reconstruction.scene import Odometry, OdometryState, RigidBodies
 from cotracker_ros.reconstruction.static_map import StaticMap
 from cotracker_ros.reconstruction.types import DepthSource, PointMotion, Tracks3D
 from cotracker_ros.tracking.types import TrackFlag, Tracks
 
+_NS = 1e-9
 LEVEL = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 """The optical axes (x right, y down, z forward) of a level camera in x forward, y left, z up (REP 103)."""
 
@@ -83,6 +91,7 @@ class SceneEstimator:
         self.points: PointStates = unknown_points([])
         self.fixed_frame = ""
         self.epoch: int | None = None
+        self._last_pose: tuple[int, NDArray[np.float64]] | None = None
 
     def configure(self, config: LifterConfig) -> None:
         """Take over other settings; what is known stays, but for the scene of another source of poses."""
@@ -140,13 +149,16 @@ class SceneEstimator:
             odometry = self._follow_camera(tracks, measured, before, pixel_sigma, frames)
         pose = given if odometry is None else odometry.pose
         assert pose is not None
-        if odometry is None or odometry.state is OdometryState.TRACKING:
-            lifted = place_points(tracks, measured, pose, states, pixel_sigma, config.motion)
-        else:
+        if odometry is not None and odometry.state is not OdometryState.TRACKING:
             lifted = show_points(tracks, measured, pose, states, config.motion)
+            bodies: RigidBodies | None = self._carry_bodies_on(tracks, lifted, frames, pose)
+        else:
+            feigned = self._feigned(before.position, pose, tracks.stamp)
+            lifted = place_points(tracks, measured, pose, states, pixel_sigma, config.motion, feigned)
+            bodies = self._add(tracks, lifted, frames, pose, pixel_sigma)
+            if sight.depth is not None:
+                self.map.check(sight.depth, sight.camera, pose)
         self.points = lifted.states
-        trusted = odometry is None or odometry.state is OdometryState.TRACKING
-        bodies = self._add(tracks, lifted, frames, pose, trusted)
         return SceneEstimate(lifted, pose, odometry, bodies)
 
     def _follow_camera(
@@ -166,21 +178,35 @@ class SceneEstimator:
         )
         return self._ego_motion.update(points, frames.fixed, frames.camera)
 
+    def _feigned(
+        self, position: NDArray[np.float64], pose: NDArray[np.float64], stamp: int
+    ) -> NDArray[np.float64] | float:
+        """Return the speeds (N,) that the camera's motion since the last image may feign, m/s."""
+        last, self._last_pose = self._last_pose, (stamp, pose)
+        if last is None or stamp <= last[0]:
+            return 0.0
+        return feigned_speed(position, last[1], pose, (stamp - last[0]) * _NS)
+
+    def _carry_bodies_on(
+        self, tracks: Tracks, lifted: Lifted, frames: Frames, pose: NDArray[np.float64]
+    ) -> RigidBodies:
+        """Return the bodies as their twists have them, without a look at the points."""
+        unseen = np.where(lifted.source == DepthSource.MEASURED, DepthSource.HELD, lifted.source)
+        in_fixed = tracks_3d(tracks, lifted, frames.fixed, np.eye(4))
+        return self._bodies.update(replace(in_fixed, source=unseen.astype(np.uint8)), pose)
+
     def _add(
-        self, tracks: Tracks, lifted: Lifted, frames: Frames, pose: NDArray[np.float64], trusted: bool
+        self, tracks: Tracks, lifted: Lifted, frames: Frames, pose: NDArray[np.float64], pixel_sigma: float
     ) -> RigidBodies | None:
         """Take an image's points into the bodies and the map; return the bodies."""
         in_fixed = tracks_3d(tracks, lifted, frames.fixed, np.eye(4))
-        if not trusted:  # the bodies go on by their twists
-            unseen = np.where(lifted.source == DepthSource.MEASURED, DepthSource.HELD, lifted.source)
-            return self._bodies.update(replace(in_fixed, source=unseen.astype(np.uint8)), pose)
-        if frames.fixed == frames.camera:
-            self.map.add(in_fixed, centre=pose[:3, 3])
-            return None
-        bodies = self._bodies.update(in_fixed, pose)
-        members = [body.members for body in bodies.bodies]
-        held = np.isin(tracks.ids, np.concatenate(members)) if members else None
-        self.map.add(in_fixed, centre=pose[:3, 3], exclude=held)
+        bodies, held = None, None
+        if frames.fixed != frames.camera:
+            bodies = self._bodies.update(in_fixed, pose)
+            if bodies.bodies:
+                members = np.concatenate([body.members for body in bodies.bodies])
+                held = np.isin(tracks.ids, members)
+        self.map.add(in_fixed, centre=pose[:3, 3], exclude=held, ray_sigma=pixel_sigma)
         return bodies
 
     def _follow_stream(self, frames: Frames, epoch: int, origin: NDArray[np.float64]) -> None:
@@ -196,6 +222,7 @@ class SceneEstimator:
     def _forget_points(self) -> None:
         """Forget the points, because their ids will not go on; the map stays."""
         self.points = unknown_points([])
+        self._last_pose = None
         self.map.end_tracks()
 
 

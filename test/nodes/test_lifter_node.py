@@ -121,7 +121,7 @@ class Rig:
 def test_points_are_where_the_wall_is(graph):
     rig = Rig(graph)
     clouds = graph.listen(PointCloud2, "lifter/points")
-    graph.until(lambda: rig.node._stream._points.get_subscription_count())
+    graph.until(lambda: rig.node._stream._output._points.get_subscription_count())
     lifted = rig.play(range(3))
     assert lifted.frame_id == FRAME, "without a target frame it is the camera's"
     assert list(lifted.ids) == [5, 6, 7]
@@ -262,7 +262,7 @@ def test_a_map_that_cannot_be_written_is_refused_with_a_sentence(graph):
 def test_markers_are_few_however_many_tracks(graph):
     rig = Rig(graph)
     markers = graph.listen(MarkerArray, "lifter/markers")
-    graph.until(lambda: rig.node._stream._markers._publisher.get_subscription_count())
+    graph.until(lambda: rig.node._stream._output._markers._publisher.get_subscription_count())
     rig.play(range(4))
     message = markers.wait_for(lambda m: len(m.markers) > 2)
     first, *others = message.markers
