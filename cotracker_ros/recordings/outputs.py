@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tqdm import tqdm
 
@@ -17,13 +17,15 @@ from cotracker_ros.messages import (
     depth_fields,
     image_fields,
     map_cloud_fields,
+    odometry_fields,
+    rigid_body_array_fields,
     scene_marker_fields,
     track3d_array_fields,
     track_array_fields,
     track_cloud_fields,
     transform_fields,
 )
-from cotracker_ros.reconstruction import Lifter
+from cotracker_ros.reconstruction import Lifter, Odometry, invert_pose
 from cotracker_ros.recordings.base import RecordingSummary
 from cotracker_ros.recordings.events import (
     CameraEvent,
@@ -197,6 +199,7 @@ class BagOutput:
         self._map_written: int | None = None
         self._markers_written: int | None = None
         self._history = SceneHistory(_TRAIL_LENGTH)
+        self._placed: set[str] = set()  # frames that have a parent in the recording
         self._image = raw_name(summary.image_topic) or "/camera/image_raw"
         self._depth = raw_name(summary.depth_topic)
         self._camera_info = summary.camera_info_topic
@@ -214,6 +217,14 @@ class BagOutput:
             self._bag.write("/lifter/tracks_3d", "cotracker_ros/msg/Track3DArray", step.logged, fields)
             cloud = track_cloud_fields(lifted)
             self._bag.write("/lifter/points", _CLOUD, step.logged, cloud)
+            if scene.odometry is not None:
+                fields = odometry_fields(scene.odometry)
+                self._bag.write("/lifter/odometry", "nav_msgs/msg/Odometry", step.logged, fields)
+            if scene.bodies is not None:
+                fields = rigid_body_array_fields(scene.bodies)
+                self._bag.write("/lifter/bodies", "cotracker_ros/msg/RigidBodyArray", step.logged, fields)
+            if self._with_inputs and scene.odometry is not None:
+                self._write_pose(scene.odometry, step.logged)
             self._history.add(scene)
             self._write_markers(step.logged)
             if self._map_written is None or step.logged - self._map_written >= _MAP_PERIOD:
@@ -230,6 +241,18 @@ class BagOutput:
         self._markers_written = logged
         fields = scene_marker_fields(self._history.view())
         self._bag.write("/lifter/markers", "visualization_msgs/msg/MarkerArray", logged, fields)
+
+    def _write_pose(self, odometry: Odometry, logged: int) -> None:
+        """Write where the camera is as a transform, so that a viewer shows all frames in one."""
+        parent, child, pose = odometry.frame_id, odometry.child_frame_id, odometry.pose
+        if child in self._placed:  # a frame has one parent: hang the fixed frame from the camera
+            parent, child, pose = child, parent, invert_pose(pose)
+        self._write_transform(logged, transform_fields(odometry.stamp, parent, child, pose))
+
+    def _write_transform(self, logged: int, transform: dict[str, Any], *, static: bool = False) -> None:
+        topic = "/tf_static" if static else "/tf"
+        fields = {"transforms": [transform]}
+        self._bag.write(topic, "tf2_msgs/msg/TFMessage", logged, fields, latched=static)
 
     def _write_map(self, logged: int, stamp: int) -> None:
         if self._lifter is None:
@@ -250,7 +273,6 @@ class BagOutput:
             fields = camera_info_fields(event.camera, event.stamp, event.frame_id)
             self._bag.write(self._camera_info, "sensor_msgs/msg/CameraInfo", event.logged, fields)
         elif isinstance(event, TransformEvent):
+            self._placed.add(event.child)
             transform = transform_fields(event.stamp, event.parent, event.child, event.matrix)
-            topic = "/tf_static" if event.static else "/tf"
-            fields = {"transforms": [transform]}
-            self._bag.write(topic, "tf2_msgs/msg/TFMessage", event.logged, fields, latched=event.static)
+            self._write_transform(event.logged, transform, static=event.static)

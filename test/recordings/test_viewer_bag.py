@@ -14,11 +14,16 @@ from cotracker_ros.tracking import SessionConfig, TrackingSession, create_tracke
 from .conftest import FRAME, textured_messages, write_rosbag2
 
 
-@pytest.fixture(scope="module")
-def viewer_bag(tmp_path_factory):
+@pytest.fixture(scope="module", params=["transforms", "tracks", "tracks, no TF"])
+def viewer_bag(request, tmp_path_factory):
+    """Poses by TF, or by the tracks, beside the recording's transforms or without any."""
     folder = tmp_path_factory.mktemp("viewer")
-    recording = open_recording(write_rosbag2(folder / "bag", textured_messages(images=8)))
-    lifter = Lifter(LifterConfig(target_frame="map"))
+    messages = textured_messages(images=8)
+    if "no TF" in request.param:
+        messages = (message for message in messages if not message[0].startswith("/tf"))
+    recording = open_recording(write_rosbag2(folder / "bag", messages))
+    by = request.param.split(",")[0]
+    lifter = Lifter(LifterConfig(camera_pose=by, target_frame="map" if by == "transforms" else "odom"))
     session = TrackingSession(create_tracker("klt"), SessionConfig(seed="grid", seed_count=9))
     path = folder / "out.mcap"
     with BagWriter(path) as bag:
@@ -38,7 +43,7 @@ def needed(fields):
 
 def test_every_topic_brings_the_definitions_of_all_types_in_it(viewer_bag):
     with AnyReader([viewer_bag]) as reader:
-        assert len(reader.connections) >= 10
+        assert len(reader.connections) >= 9
         for connection in reader.connections:
             types = get_types_from_msg(connection.msgdef.data, connection.msgtype)
             assert connection.msgtype in types
@@ -52,11 +57,14 @@ def test_the_camera_and_all_drawn_frames_are_in_it(viewer_bag):
         for connection, _, data in reader.messages():
             message = reader.deserialize(data, connection.msgtype)
             messages.setdefault(connection.topic, []).append(message)
-    frames = {FRAME}
-    for topic in ("/tf", "/tf_static"):
-        for message in messages[topic]:
-            for item in message.transforms:
-                frames |= {item.header.frame_id, item.child_frame_id}
+    parents = {}
+    for message in messages["/tf"] + messages.get("/tf_static", []):
+        for item in message.transforms:
+            known = parents.setdefault(item.child_frame_id, item.header.frame_id)
+            assert known == item.header.frame_id, "a frame has one parent"
+    assert len(set(parents.values()) - set(parents)) == 1, "all frames hang together"
+    frames = set(parents) | set(parents.values())
+    assert FRAME in frames
     assert len(messages["/camera/color/image_raw"]) == 8
     assert messages["/camera/color/camera_info"][0].header.frame_id == FRAME
     for topic in ("/lifter/points", "/lifter/map"):
