@@ -31,8 +31,9 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 RECORDING = Path("out/sample/sample")
 OUTPUT = Path("out/pictures")
 OPTIONS = "--seed corners --seed-count 400 --weights default --camera-pose tracks --target-frame odom"
-STILL = 4.0  # s from the beginning, the moment that is shown
+STILL = 2.5  # s from the beginning, the moment that is shown
 EYE, TARGET = np.array([-2.2, 1.0, 1.3]), np.array([2.5, -0.2, -0.1])  # m, in the fixed frame (z up)
+MENU = 37  # px at the top of Rerun's window
 LINE_LIST, SPHERE_LIST, TEXT = 5, 7, 9  # visualization_msgs/Marker's numbers
 DARK = "#1e1e22"
 
@@ -75,7 +76,9 @@ def screenshot(recording: Path, patience: float = 60.0) -> None:
             moment = np.datetime64(timeline.start + int(STILL * 1e9), "ns")
             viewer.set_time("stamp", timestamp=moment, play_state="paused")
             time.sleep(10)  # a viewer without a graphics card draws slowly
-            save(Image.open(io.BytesIO(viewer.take_screenshot())), "rerun.jpg")
+            picture = Image.open(io.BytesIO(viewer.take_screenshot()))
+            picture = picture.crop((0, MENU, *picture.size))
+            save(picture.resize((1280, round(1280 * picture.height / picture.width))), "rerun.jpg")
     except Exception as error:
         print(f"docs/rerun.jpg stays as it is, the Rerun viewer cannot draw here: {error}", file=sys.stderr)
 
