@@ -52,8 +52,8 @@ class DenseMap:
     """Fuses depth and colour images at known poses into a surface; threads may share it.
 
     Method: Curless and Levoy (1996), in blocks of voxels that exist only near surfaces (Nießner et al. 2013),
-    as in ``open3d.t.geometry.VoxelBlockGrid``. Blocks between the camera and what it measures are emptied,
-    so that what has gone vanishes after some images.
+    as in ``open3d.t.geometry.VoxelBlockGrid``. Blocks that the camera looks through are emptied, so that
+    what has gone vanishes after about as many images as had seen it.
 
     Args:
         config: How images are fused.
@@ -99,12 +99,14 @@ class DenseMap:
             self._offered += 1
             if (self._offered - 1) % self.config.every:
                 return False
-            near = (depth > 0) & (depth <= self.config.max_depth)  # false for NaN
+            valid = (depth > 0) & (depth < np.inf)  # false for NaN
             if mask is not None:
-                near &= ~mask
-            if not near.any():
+                valid &= ~mask
+            if not (depth[valid] <= self.config.max_depth).any():
                 return False
-            return self._fuse(np.where(near, depth, np.float32(0)), rgb, camera, pose)
+            # What is too far to be a surface still tells that nothing is before it.
+            known = np.where(valid, np.minimum(depth, np.float32(self._far)), np.float32(0))
+            return self._fuse(known, rgb, camera, pose)
 
     def mesh(self) -> Mesh:
         """Return the surface as it is now."""
@@ -166,6 +168,8 @@ class DenseMap:
             core.Device("CPU:0"),
         )
         self._seen: NDArray[np.int64] = np.zeros(self._capacity, np.int64)  # the image that last saw a block
+        # So far behind max_depth that no block in use reaches there.
+        self._far = self.config.max_depth + 2 * (self.config.truncation + 2 * BLOCK * self.config.voxel_size)
         self._offered = 0
         self._fused = 0
 
@@ -182,12 +186,14 @@ class DenseMap:
         colour_view = camera.scaled(rgb.shape[1], rgb.shape[0])
         camera_from_fixed = np.asarray(np.linalg.inv(pose), np.float64)
         depth_image, matrix, extrinsic = image(depth), tensor(view.K), tensor(camera_from_fixed)
-        settings = (_METRES, self.config.max_depth, self.config.truncation / self.config.voxel_size)
+        around = self.config.truncation / self.config.voxel_size
         try:
-            touched = self._grid.compute_unique_block_coordinates(depth_image, matrix, extrinsic, *settings)
+            touched = self._grid.compute_unique_block_coordinates(
+                depth_image, matrix, extrinsic, _METRES, self.config.max_depth, around
+            )
         except RuntimeError:  # no block at all, from the few pixels that are valid
             return False
-        before = self._emptied(depth, view, camera_from_fixed)
+        before = self._in_front(depth, view, camera_from_fixed)
         blocks, index = self._claimed(touched.numpy(), pose[:3, 3])
         blocks = np.concatenate([blocks, before[~np.isin(self._rows(before), index)]])
         colours = image(np.ascontiguousarray(rgb, np.float32) / np.float32(255))
@@ -199,7 +205,9 @@ class DenseMap:
                 matrix,
                 tensor(colour_view.K),
                 extrinsic,
-                *settings,
+                _METRES,
+                2 * self._far,
+                around,
             )
         weights = self._grid.attribute("weight").numpy()  # shares the memory
         weights[index] = np.minimum(weights[index], _MAX_WEIGHT)
@@ -230,16 +238,15 @@ class DenseMap:
     def _middles(self, keys: NDArray[np.int32]) -> NDArray[np.float64]:
         return np.asarray((keys + 0.5) * (BLOCK * self.config.voxel_size))
 
-    def _emptied(
+    def _in_front(
         self, depth: NDArray[np.float32], view: CameraModel, camera_from_fixed: NDArray[np.float64]
     ) -> NDArray[np.int32]:
-        """(B, 3) blocks in use that the camera looks through."""
+        """(B, 3) blocks in use between the camera and what it measures."""
         if not self._grid.hashmap().size():
             return np.zeros((0, 3), np.int32)
         keys = self._keys()
         local = self._middles(keys) @ camera_from_fixed[:3, :3].T + camera_from_fixed[:3, 3]
-        # Nearer than half a block's diagonal it is partly behind the camera.
-        front = local[:, 2] > BLOCK * self.config.voxel_size
+        front = local[:, 2] > BLOCK * self.config.voxel_size  # nearer, it is partly behind the camera
         keys, local = keys[front], local[front]
         focal = np.array([view.K[0, 0], view.K[1, 1]])
         column, row = np.rint(local[:, :2] / local[:, 2:] * focal + view.K[:2, 2]).T

@@ -84,6 +84,18 @@ def test_what_has_gone_vanishes_after_some_images(open3d):
     assert (dense.mesh().xyz[:, 2] > WALL - VOXEL).all()
 
 
+def test_what_has_gone_vanishes_before_a_wall_that_is_too_far_to_be_mapped(open3d):
+    dense = make_map(max_depth=1.7)
+    depth, rgb, _ = view(pose())
+    dense.add(depth, rgb, CAMERA, pose())
+    depth, rgb, _ = view(pose(), ball=None)
+    depth[:10, :10] = 1.6  # something is near enough
+    for _ in range(4):
+        dense.add(depth, rgb, CAMERA, pose())
+    xyz = dense.mesh().xyz
+    assert len(xyz) and xyz[:, 0].max() < -0.6  # only what is in the corner of the image
+
+
 def test_memory_is_bounded_and_keeps_what_was_seen_last(open3d):
     dense = make_map(memory=4.0)
     budget = dense.config.blocks
