@@ -39,7 +39,7 @@ class Body:
         path: (W, 4, 4) its poses in the images of the window; NaN where they were not measured.
         drift: How many times the datum's uncertainty counts, as members came in later.
         agility: How much it accelerates, as a multiple of the configured noise; learned from its innovations.
-        support: How many members agreed when it was last measured.
+        support: How many members agreed when it was measured, the most of the last seconds.
         start: (4, 4) pose when it was first seen.
         moved: Whether it has ever moved; a body that has not stands exactly at its start.
         stood: In how many images it was seen to stand there.
@@ -60,7 +60,7 @@ class Body:
     start: NDArray[np.float64]
     drift: float = 1.0
     agility: float = 1.0
-    support: int = 0
+    support: float = 0.0
     moved: bool = False
     stood: int = 0
     leaving: int = 0
@@ -115,7 +115,8 @@ class BodiesState:
         images: Images since the state was made.
         tended: How often a body's members were looked at.
         noise: Variance of measurements as a multiple of what they claim, from 1 up, by tracks at rest.
-        moving: Ids of tracks in no body that were last found to move.
+        restless: Ids of tracks in no body that were last found not to stand still: they moved, or drifted.
+        moving: Ids of those that certainly moved.
         proposals: Ids of the tracks of groups that are bodies if they are found again.
         agreed: How often in a row two bodies, by id, were found to move as one.
     """
@@ -131,6 +132,7 @@ class BodiesState:
     images: int = 0
     tended: int = 0
     noise: float = 1.0
+    restless: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
     moving: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
     proposals: list[NDArray[np.uint32]] = field(default_factory=list)
     agreed: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -154,15 +156,21 @@ class BodiesState:
         return len(self.bodies) < limit
 
 
-def start_by_label(state: BodiesState, label: str, rows: NDArray[np.intp], points: Measured) -> Body:
-    """Make a body of measured tracks of a label, at rest until it is seen to move."""
+def start_by_label(
+    state: BodiesState, label: str, rows: NDArray[np.intp], points: Measured, alike: float
+) -> Body:
+    """Make a body of measured tracks of a label, at rest until it is seen to move.
+
+    `alike` is `BodiesConfig.alike`.
+    """
     place, information = points.xyz[rows], points.information(rows)
     middle = place.mean(axis=0)
-    return _start(state, label, rows, middle, place, information, np.zeros(6), None)
+    datum = _datum(place - middle, information, alike)
+    return _start(state, label, rows, middle, place, information, datum, np.zeros(6), None)
 
 
-def start_by_motion(state: BodiesState, group: Group, points: Measured) -> Body:
-    """Make a body of tracks that were found to move together."""
+def start_by_motion(state: BodiesState, group: Group, points: Measured, alike: float) -> Body:
+    """Make a body of tracks that were found to move together; `alike` is `BodiesConfig.alike`."""
     columns, stamps = group.columns, state.window.stamps[group.slots]
     path, middle = group.poses, group.poses[-1, :3, 3]
     seconds = (stamps - stamps[-1]) * _NS
@@ -173,13 +181,12 @@ def start_by_motion(state: BodiesState, group: Group, points: Measured) -> Body:
     moment = float(seconds[late] @ seconds[late])
     twist = seconds[late] @ changes / moment
     seen = np.flatnonzero(points.seen[columns])
-    single = _datum(group.place[seen] - middle, points.information(columns[seen]))
+    single = _datum(group.place[seen] - middle, points.information(columns[seen]), alike)
     # The newest pose is in all differences, the older ones average out.
     weight = 1.0 / moment + float(seconds[late].sum()) ** 2 / moment**2
     noise = np.diag([0.05**2] * 3 + [0.2**2] * 3)
     spread = single * weight + noise
-    body = _start(state, "", columns, middle, group.place, group.information, twist, spread)
-    body.datum = single
+    body = _start(state, "", columns, middle, group.place, group.information, single, twist, spread)
     body.path[group.slots] = path
     body.moved = True
     return body
@@ -192,13 +199,13 @@ def _start(
     middle: NDArray[np.float64],
     place: NDArray[np.float64],
     information: NDArray[np.float64],
+    datum: NDArray[np.float64],
     twist: NDArray[np.float64],
     twist_covariance: NDArray[np.float64] | None,
 ) -> Body:
     pose = np.eye(4)
     pose[:3, 3] = middle
     model = place - middle
-    datum = _datum(model, information)
     covariance = _unknown_motion(datum)
     if twist_covariance is not None:
         covariance[6:, 6:] = twist_covariance
@@ -229,10 +236,12 @@ def _unknown_motion(datum: NDArray[np.float64]) -> NDArray[np.float64]:
     return covariance
 
 
-def _datum(offsets: NDArray[np.float64], information: NDArray[np.float64]) -> NDArray[np.float64]:
+def _datum(
+    offsets: NDArray[np.float64], information: NDArray[np.float64], alike: float
+) -> NDArray[np.float64]:
     """Return the (6, 6) covariance of a pose by one measurement of points at `offsets` from the origin."""
     normal, _ = normal_equations(offsets, np.zeros_like(offsets), information)
-    return np.asarray(np.linalg.inv(normal + _ONE_SIGMA_KNOWN * np.eye(6)))
+    return np.asarray(np.linalg.inv(normal / alike + _ONE_SIGMA_KNOWN * np.eye(6)))
 
 
 def join_body(state: BodiesState, body: Body, rows: NDArray[np.intp], points: Measured) -> None:

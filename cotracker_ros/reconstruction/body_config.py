@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+_NOISES = ("linear_noise", "angular_noise")
 _COUNTS = ("window_frames", "min_members", "leave_after", "max_bodies")
 
 
@@ -19,8 +20,11 @@ class BodiesConfig:
         window_frames: How many images of it are kept at most.
         bearing_sigma: How far a track is off across the viewing ray, rad: one pixel by the focal length.
         sigma_floor: How far a measurement is off in any direction at least, m.
+        alike: How many neighbouring tracks err alike (steps of depth, drift of the tracker): poses by N tracks
+            are as uncertain as by N divided by this that err by themselves.
         min_members: Fewer tracks that move together by themselves are no body; a label needs three.
-        min_displacement: Tracks that move less within the window count as standing still, m.
+        min_displacement: Tracks that move less within the window count as standing still, m, ...
+        drift_sigmas: ... or less than so many `bearing_sigma`: trackers drift by pixels, many tracks alike.
         gate_sigmas: A member further than this from where its body has it contradicts the body.
         linear_noise: Spectral density of a body's acceleration, m^2/s^3.
         angular_noise: Spectral density of its angular acceleration, rad^2/s^3.
@@ -28,8 +32,8 @@ class BodiesConfig:
         predict_seconds: How long a body is carried on by its twist while too few of its members are seen, s.
         forget_seconds: How long a body that was lost by then is remembered, to get its id back when its
             members are seen again, s.
-        rest_seconds: How long a body that stopped stays a body, s; one with a label always does.
-        rest_speed: A body none of whose points is faster than this stands still, m/s.
+        rest_seconds: How long a body that stopped stays a body, s, or three times as long as it moved and a
+            second, if that is shorter; one with a label always does.
         world_share: While the camera moves, a motion shared by more than this part of the measured tracks
             that are in no body is the camera's (its pose is wrong), not a body's.
         max_bodies: How many bodies there may be, lost ones included.
@@ -40,8 +44,10 @@ class BodiesConfig:
     window_frames: int = 24
     bearing_sigma: float = 0.002
     sigma_floor: float = 0.001
+    alike: float = 2.5
     min_members: int = 4
     min_displacement: float = 0.02
+    drift_sigmas: float = 12.0
     gate_sigmas: float = 4.0
     linear_noise: float = 0.5
     angular_noise: float = 2.0
@@ -49,7 +55,6 @@ class BodiesConfig:
     predict_seconds: float = 1.0
     forget_seconds: float = 5.0
     rest_seconds: float = 10.0
-    rest_speed: float = 0.03
     world_share: float = 0.7
     max_bodies: int = 16
     seed: int = 0
@@ -59,7 +64,7 @@ class BodiesConfig:
             value = getattr(self, item.name)
             if not (np.isfinite(value) and value >= 0):
                 raise ValueError(f"the bodies' setting {item.name} is {value}: give a number from 0 up")
-        for name in ("window_seconds", "bearing_sigma", "gate_sigmas", "linear_noise", "angular_noise"):
+        for name in ("window_seconds", "bearing_sigma", "gate_sigmas", "alike", *_NOISES):
             if not getattr(self, name) > 0:
                 raise ValueError(f"the bodies' setting {name} is {getattr(self, name)}: give more than 0")
         for name in _COUNTS:

@@ -129,6 +129,7 @@ def correct(
     states: BodyStates,
     points: MemberPoints,
     gate_sigmas: float,
+    alike: float,
     start: NDArray[np.float64] | None = None,
 ) -> Correction:
     """Take the measured members of bodies.
@@ -140,6 +141,7 @@ def correct(
         states: B predicted bodies.
         points: Members, at least one for each body.
         gate_sigmas: Members with a larger error do not agree.
+        alike: How many neighbouring members err alike; the pose is less certain by that.
         start: (B, 4, 4) poses to start from instead of the predicted ones.
     """
     count = len(states.pose)
@@ -157,6 +159,7 @@ def correct(
             weights = 1.0 / (1.0 + squared / _SOFT**2)
         else:
             weights = (squared < gate_sigmas**2).astype(np.float64)
+        weights /= alike
         normal, right = _normal_equations(edges, offsets, residuals, information, weights)
         if iteration == 0:
             surprise = _surprise(normal, right + (normal @ shift[..., None])[..., 0], covariance)

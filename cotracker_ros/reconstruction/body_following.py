@@ -23,6 +23,7 @@ from cotracker_ros.reconstruction.rigid import consensus
 
 _NS = 1e-9
 MIN_FIT = 3  # members that must agree for a pose to count as measured
+_FADE = 0.98  # of what is remembered of how many members agreed, for each image
 _FEW = 0.5  # where a smaller part of the members agrees, another pose is looked for
 _BACK_SPEED = (0.7, 2.0)  # one standard deviation of the twist of a body that is seen again, m/s, rad/s
 _AGILITY = (0.05, 20.0)  # least and most acceleration of a body, as a multiple of the configured density
@@ -71,7 +72,7 @@ def follow_labels(state: BodiesState, config: BodiesConfig, points: Measured) ->
         body = by_label.get(label)
         if body is None:
             if len(rows) >= MIN_FIT and state.room(config.max_bodies):
-                start_by_label(state, label, rows, points)
+                start_by_label(state, label, rows, points, config.alike)
         elif body.measured_at == state.stamp:
             join_body(state, body, rows, points)
 
@@ -141,7 +142,7 @@ def _measure(
 ) -> None:
     """Correct bodies by their measured members, and what is known of the members by the bodies."""
     members, rows, taken = state.members, sight.rows, sight.points
-    found = correct(sight.states, taken, config.gate_sigmas)
+    found = correct(sight.states, taken, config.gate_sigmas, config.alike)
     trusted, agrees = np.zeros(len(rows), np.bool_), found.agrees
     for k, body in enumerate(sight.bodies):
         own = taken.owner == k
@@ -159,10 +160,11 @@ def _measure(
                 body.covariance, body.measured_at = found.states.covariance[k], state.stamp
                 continue
         result, row = found, k
-        if not _believable(result, row, int(own.sum()), body.support):
+        least = MIN_FIT if body.label else config.min_members
+        if not _believable(result, row, int(own.sum()), body.support, least):
             sigmas = points.sigmas(rows[own])
             again = _another_start(sight.states.of(k), taken.of(k), sigmas, camera, config, generator)
-            if again is None or not _believable(again, 0, int(own.sum()), body.support):
+            if again is None or not _believable(again, 0, int(own.sum()), body.support, least):
                 continue
             result, row = again, 0
             agrees[own] = again.agrees
@@ -181,7 +183,7 @@ def _move(body: Body, result: Correction, row: int, stamp: int) -> None:
     """Take over a measured pose."""
     body.pose, body.twist = result.states.pose[row], result.states.twist[row]
     body.covariance = result.states.covariance[row]
-    body.measured_at, body.support = stamp, int(result.agreeing[row])
+    body.measured_at, body.support = stamp, max(float(result.agreeing[row]), _FADE * body.support)
     if not body.moved:
         body.moved, body.moved_at = True, stamp
     surprise = min(float(result.surprise[row]) / 6, _MOST_SURPRISED)
@@ -228,10 +230,10 @@ def _stand(body: Body, state: BodiesState, rows: NDArray[np.intp]) -> None:
     state.members.drift[rows] = body.drift
 
 
-def _believable(result: Correction, row: int, count: int, support: int) -> bool:
+def _believable(result: Correction, row: int, count: int, support: float, least: int) -> bool:
     """Say whether a pose is measured: a surprising one only if many of the former members say it."""
     agreeing = int(result.agreeing[row])
-    if agreeing < MIN_FIT or agreeing < _FEW * count:
+    if agreeing < least or agreeing < _FEW * count:
         return False
     return not (bool(result.surprising[row]) and agreeing < _FEW * support)
 
@@ -248,7 +250,7 @@ def _another_start(
     pose = _consensus(points.model, points.xyz, sigmas, camera, generator)
     if pose is None:
         return None
-    return correct(state, points, config.gate_sigmas, start=pose[None])
+    return correct(state, points, config.gate_sigmas, config.alike, start=pose[None])
 
 
 def _consensus(
@@ -290,7 +292,7 @@ def _find_again(
     covariance = np.diag([0.1**2] * 3 + [0.3**2] * 3 + [_BACK_SPEED[0] ** 2] * 3 + [_BACK_SPEED[1] ** 2] * 3)
     start = BodyStates(pose[None], np.zeros((1, 6)), covariance[None])
     taken = _member_points(state, rows, np.zeros(len(rows), np.intp), points)
-    found = correct(start, taken, config.gate_sigmas)
+    found = correct(start, taken, config.gate_sigmas, config.alike)
     agreeing = int(found.agreeing[0])
     if agreeing < max(enough, 0.6 * len(rows)) or agreeing < 0.2 * body.support:
         return
@@ -304,7 +306,8 @@ def _end(state: BodiesState, config: BodiesConfig) -> None:
     """Forget bodies that stand still, or were lost, for too long."""
     for body in list(state.bodies.values()):
         lost = body.lost and state.stamp - body.measured_at > int(config.forget_seconds / _NS)
-        still = state.stamp - body.moved_at > int(config.rest_seconds / _NS)
+        patience = min(config.rest_seconds, 1.0 + 3.0 * (body.moved_at - body.since) * _NS)
+        still = state.stamp - body.moved_at > int(patience / _NS)
         if body.label:
             if body.lost and not (state.members.body == body.id).any():
                 state.forget(body)

@@ -250,4 +250,4 @@ def _path(
     count = len(slots)
     unknown = np.broadcast_to(np.eye(12), (count, 12, 12))
     states = BodyStates(start, np.zeros((count, 6)), unknown)
-    return correct(states, points, _PATH_GATE).states.pose
+    return correct(states, points, _PATH_GATE, 1.0).states.pose

@@ -22,7 +22,7 @@ from cotracker_ros.reconstruction.body_grouping import (
     stays,
 )
 from cotracker_ros.reconstruction.body_window import Measured, along_path, at_rest, displacement, places
-from cotracker_ros.reconstruction.poses import invert_pose
+from cotracker_ros.reconstruction.poses import invert_pose, transform_points
 from cotracker_ros.reconstruction.rigid import align, difference, rotation_log
 
 _NS = 1e-9
@@ -33,6 +33,7 @@ _ENOUGH_AT_REST = 20  # tracks without a body, to learn from them how noisy meas
 _LOW, _LOW_RATIO = 0.3, 0.85  # ... from those with the smallest errors, and what these are for honest noise
 _LEARN = 0.2  # how fast
 _MOST_NOISE = 16.0  # variance, as a multiple of what measurements claim
+_DRIFT = 0.5  # part of the camera's motion by which tracks of still points may drift
 _MOVES = 25.0  # of a straight motion in squared sigmas, three degrees of freedom
 _MOVED_SIGMAS = 5.0  # of a body's pose
 _RECENTLY = 0.5  # s since two bodies moved, for them to be merged
@@ -50,7 +51,7 @@ def find_moving(state: BodiesState, config: BodiesConfig, points: Measured) -> N
     members = state.members
     rows = np.flatnonzero((members.body == 0) & points.seen)
     slots = state.window.recent(config.window_seconds, _IMAGES)
-    state.moving = members.ids[:0]
+    state.restless = state.moving = members.ids[:0]
     if len(slots) < MIN_SEEN or not len(rows):
         return
     rest = at_rest(state.window, slots, rows)
@@ -59,12 +60,37 @@ def find_moving(state: BodiesState, config: BodiesConfig, points: Measured) -> N
         ratio = float(np.quantile(rest.ratio[known], _LOW)) / _LOW_RATIO
         state.noise += _LEARN * (min(max(ratio, 1.0), _MOST_NOISE) - state.noise)
     rows = rows[known & (rest.slide > _MOVES)]
-    rows = rows[displacement(state.window, slots, rows) > config.min_displacement]
+    state.restless = members.ids[rows]
+    rows = rows[_beyond_drift(state, slots, rows) > _least(state, config, state.window.xyz[slots[-1], rows])]
     state.moving = members.ids[rows]
 
 
+def _least(state: BodiesState, config: BodiesConfig, xyz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far points (N, 3) must move within the window to be said to move, (N,) m."""
+    offset = xyz - state.cameras[state.window.slot][:3, 3]
+    distance = np.sqrt((offset * offset).sum(axis=1))
+    return np.maximum(config.min_displacement, config.drift_sigmas * config.bearing_sigma * distance)
+
+
+def _beyond_drift(state: BodiesState, slots: NDArray[np.intp], rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return how far tracks (N,) moved within the window other than by drift, m.
+
+    Trackers lag behind the motion of the image, or run ahead of it, many tracks in the same way: still points
+    seem to be carried along by the camera, a little, or against it. What that may explain is not counted.
+    """
+    window = state.window
+    moved = displacement(window, slots, rows)
+    at = window.xyz[slots[-1], rows]
+    with_camera = state.cameras[slots[-1]] @ invert_pose(state.cameras[slots[0]])
+    carried = transform_points(with_camera, at) - at
+    length = np.maximum((carried * carried).sum(axis=1), 1e-9)
+    part = np.clip((moved * carried).sum(axis=1) / length, -_DRIFT, _DRIFT)
+    rest = moved - part[:, None] * carried
+    return np.asarray(np.sqrt((rest * rest).sum(axis=1)))
+
+
 def tend_body(state: BodiesState, config: BodiesConfig, points: Measured) -> None:
-    """Let moving tracks join one of the bodies, and go of its members that slide away from it.
+    """Let restless tracks join one of the bodies, and go of its members that slide away from it.
 
     Such members move so slowly against their body that they agree with it in every single image. The bodies
     take turns.
@@ -79,7 +105,9 @@ def tend_body(state: BodiesState, config: BodiesConfig, points: Measured) -> Non
     if len(slots) < MIN_SEEN:
         return
     own, free = members.of(body.id), _may_join(state, body, points)
-    if _moves(body, members.model[own], window.stamps, slots, config.rest_speed):
+    least = float(_least(state, config, body.pose[None, :3, 3])[0])
+    seconds = float(window.stamps[slots[-1]] - window.stamps[slots[0]]) * _NS
+    if _moves(body, members.model[own], slots, least * min(seconds / config.window_seconds, 1.0) / 2):
         body.moved_at, body.moved = state.stamp, True
     path = along_path(window, slots, np.concatenate([own, free]), body.path[slots])
     members.stray(own, (judged(path) & ~stays(path))[: len(own)])
@@ -89,27 +117,20 @@ def tend_body(state: BodiesState, config: BodiesConfig, points: Measured) -> Non
         join_body(state, body, joining, points)
 
 
-def _moves(
-    body: Body,
-    model: NDArray[np.float64],
-    stamps: NDArray[np.int64],
-    slots: NDArray[np.intp],
-    rest_speed: float,
-) -> bool:
-    """Say whether a body moved between the first and the last of the images, more than noise explains."""
+def _moves(body: Body, model: NDArray[np.float64], slots: NDArray[np.intp], least: float) -> bool:
+    """Say whether a body moved between two images, by at least so much, and more than noise explains."""
     change = difference(body.path[slots[-1]], body.path[slots[0]])
     radius = float(np.sqrt((model * model).sum(axis=1).mean())) if len(model) else 0.0
     weights = np.array([1.0, 1.0, 1.0, radius, radius, radius])
     length = float(np.linalg.norm(change * weights))
     noise = float(np.sqrt((np.diagonal(body.covariance)[:6] * weights**2).sum()))
-    seconds = float(stamps[slots[-1]] - stamps[slots[0]]) * _NS
-    return length > max(rest_speed * seconds, _MOVED_SIGMAS * noise)
+    return length > max(least, _MOVED_SIGMAS * noise)
 
 
 def _may_join(state: BodiesState, body: Body, points: Measured) -> NDArray[np.intp]:
-    """Return the rows of measured, moving tracks without a body that the body may take."""
+    """Return the rows of measured, restless tracks without a body that the body may take."""
     members = state.members
-    rows, known = places(members.ids, state.moving)
+    rows, known = places(members.ids, state.restless)
     rows = rows[known]
     rows = rows[points.seen[rows] & (members.body[rows] == 0)]
     code, former = members.code[rows], members.former[rows]
@@ -138,21 +159,22 @@ def find_bodies(
             continue
         ids = state.members.ids[group.columns]
         found_before = any(np.isin(ids, old).mean() >= _SAME_TRACKS for old in before)
-        if found_before and _moves_now(group, state.window.stamps, config.rest_speed):
+        least = float(_least(state, config, group.poses[-1, None, :3, 3])[0])
+        speed = least / config.window_seconds
+        if found_before and _moves_now(group, state.window.stamps, speed):
             _begin(state, config, group, points)
         else:
             state.proposals.append(ids)
 
 
-def _moves_now(group: Group, stamps: NDArray[np.int64], rest_speed: float) -> bool:
-    """Say whether a group has not come to rest by the end of the window."""
+def _moves_now(group: Group, stamps: NDArray[np.int64], speed: float) -> bool:
+    """Say whether a group has not come to rest, slower than `speed` m/s, by the end of the window."""
     seconds = (stamps[group.slots] - stamps[group.slots[-1]]) * _NS
-    late = int(np.argmax(seconds >= -_NOW)) if len(seconds) > 2 else 0
-    late = min(late, len(seconds) - 2)
+    late = min(int(np.argmax(seconds >= -_NOW)), len(seconds) - 2)
     change = difference(group.poses[-1], group.poses[late])
     radius = float(np.sqrt(((group.place - group.poses[-1, :3, 3]) ** 2).sum(axis=1).mean()))
     length = np.linalg.norm(change[:3]) + radius * np.linalg.norm(change[3:])
-    return bool(length > -2.0 * rest_speed * seconds[late])
+    return bool(length > -speed * seconds[late])
 
 
 def _camera_moved(state: BodiesState, slots: NDArray[np.intp]) -> bool:
@@ -174,7 +196,7 @@ def _begin(state: BodiesState, config: BodiesConfig, group: Group, points: Measu
             _seat(state, body, group, points)
             return
     if state.room(config.max_bodies):
-        start_by_motion(state, group, points)
+        start_by_motion(state, group, points, config.alike)
 
 
 def _seat(state: BodiesState, body: Body, group: Group, points: Measured) -> None:

@@ -246,7 +246,7 @@ def at_rest(window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.in
 def displacement(
     window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Return how far tracks (N,) got in images (F,) at the constant speed that fits best, (N,) m."""
+    """Return how tracks (N,) got on in images (F,) at the constant velocity that fits best, (N, 3) m."""
     at = np.ix_(slots, columns)
     there = window.across[at] > 0
     count = np.maximum(there.sum(axis=0), 1)
@@ -254,5 +254,5 @@ def displacement(
     offset = np.where(there, time - (there * time).sum(axis=0) / count, 0.0)
     moment = np.maximum((offset * offset).sum(axis=0), 1e-12)
     # The times' mean is taken out, so the positions' need not be.
-    speed = (offset[..., None] * window.xyz[at]).sum(axis=0) / moment[:, None]
-    return np.asarray(np.sqrt((speed * speed).sum(axis=1)) * np.ptp(offset, axis=0))
+    velocity = (offset[..., None] * window.xyz[at]).sum(axis=0) / moment[:, None]
+    return np.asarray(velocity * np.ptp(offset, axis=0)[:, None])
