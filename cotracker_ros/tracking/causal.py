@@ -3,7 +3,8 @@
 A point starts in each image where Lucas-Kanade says it went, at up to VGA resolution; those that it loses
 start where their neighbours' motion takes them. The network compares what it sees there with the query, puts
 the point right and says whether it is the point at all. Last, the patch around the query is fitted; where the
-network doubts, also at the place whose features are most like the query's.
+network doubts, also at the place whose features are most like the query's. The fit is affine, and where that
+finds nothing, a shift alone.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from cotracker_ros.model import CoTracker3, Estimates
 from cotracker_ros.model.cotracker3 import add_update
+from cotracker_ros.tracking.affine import ALIKE, SURE, fit_affine, identity_warps
 from cotracker_ros.tracking.config import KltConfig, TrackerConfig, refinement_passes, visible_from
 from cotracker_ros.tracking.lucas_kanade import NOT_HOME, carry_on, follow
 from cotracker_ros.tracking.network_tracker import NetworkTracker
@@ -33,6 +35,7 @@ BELIEVED = 2.0
 
 TRUST = 0.25
 """Share of the network's correction of a position that is taken: Lucas-Kanade and patches are more exact."""
+_FARTHEST = 6.0  # px that an affine fit may move a point
 LOW = 0.5
 """Visibility times confidence below which a point is looked for elsewhere."""
 
@@ -90,6 +93,8 @@ class CausalTracker(NetworkTracker):
             state.known = torch.cat([state.known, state.known.new_zeros(count, state.known.shape[1])])
         blank = torch.zeros(count, SIDE, SIDE, dtype=torch.uint8)
         state.templates = blank if state.templates is None else torch.cat([state.templates, blank])
+        as_seen = torch.from_numpy(identity_warps(count))
+        state.warps = as_seen if state.warps is None else torch.cat([state.warps, as_seen])
         rows = np.arange(len(state) - count, len(state))
         self._begin(rows[self.table.query_frame[rows] < state.frames], BELIEVED)
 
@@ -101,6 +106,8 @@ class CausalTracker(NetworkTracker):
         state.known = None if state.known is None else state.known[index]
         if state.templates is not None:
             state.templates = state.templates[torch.from_numpy(rows)]
+        if state.warps is not None:
+            state.warps = state.warps[torch.from_numpy(rows)]
         return rows
 
     def _begin(self, rows: NDArray[np.int64], belief: float) -> None:
@@ -110,9 +117,11 @@ class CausalTracker(NetworkTracker):
             return
         xy = torch.from_numpy(self.table.query_xy[rows]).to(device, self.model.position_dtype) / self._scale()
         self._sample_support(rows, xy)
-        assert state.estimates is not None and state.templates is not None and state.grey is not None
+        assert state.estimates is not None and state.templates is not None and state.warps is not None
+        assert state.grey is not None
         templates, _ = cut_patches(state.grey.numpy(), self._in_grey(self.table.query_xy[rows]))
         state.templates[torch.from_numpy(rows)] = torch.from_numpy(templates)
+        state.warps[torch.from_numpy(rows)] = torch.from_numpy(identity_warps(len(rows)))
         index = torch.from_numpy(rows).to(device)
         state.estimates.xy[index, 0] = xy
         state.estimates.visibility[index] = belief
@@ -186,22 +195,62 @@ class CausalTracker(NetworkTracker):
 
     def _polish(self, estimates: Estimates, rows: NDArray[np.int64], grey: NDArray[np.uint8]) -> Estimates:
         """Fit the query's patch, and believe in points where it is found."""
-        estimates = self._fit(estimates, rows, grey, estimates.xy, CLOSE)
+        estimates, fits = self._fit_affine(estimates, rows, grey, estimates.xy, ALIKE)
+        rest = np.flatnonzero(~fits)
+        part = _take(estimates, rest)
+        estimates = _put(estimates, rest, self._fit(part, rows[rest], grey, part.xy, CLOSE))
         low = np.flatnonzero((_belief(estimates) < LOW).cpu().numpy())
-        if not len(low):
-            return estimates
-        index = torch.from_numpy(low).to(self.model.device)
-        part = Estimates(*(whole[index] for whole in estimates))
-        support = self.state.support[0][torch.from_numpy(rows[low]).to(self.model.device)]
-        places = most_alike(self.state.pyramid[0][0], support, part.xy[:, 0])
-        found = self._fit(part, rows[low], grey, places[:, None], ANYWHERE)
-        # Only where it looks like the query: belief has risen there.
-        xy = torch.where((_belief(found) >= LOW)[..., None], found.xy, part.xy)
-        return Estimates(
-            estimates.xy.index_copy(0, index, xy),
-            estimates.visibility.index_copy(0, index, found.visibility),
-            estimates.confidence.index_copy(0, index, found.confidence),
+        return (
+            _put(estimates, low, self._search(_take(estimates, low), rows[low], grey))
+            if len(low)
+            else estimates
         )
+
+    def _search(self, estimates: Estimates, rows: NDArray[np.int64], grey: NDArray[np.uint8]) -> Estimates:
+        """Look for lost points where features are most like their query's."""
+        support = self.state.support[0][torch.from_numpy(rows).to(self.model.device)]
+        places = most_alike(self.state.pyramid[0][0], support, estimates.xy[:, 0])[:, None]
+        found = self._fit(estimates, rows, grey, places, ANYWHERE)
+        rest = np.flatnonzero((_belief(found) < LOW).cpu().numpy())
+        part, _ = self._fit_affine(_take(found, rest), rows[rest], grey, places[rest], SURE)
+        found = _put(found, rest, part)
+        # Only where it looks like the query: belief has risen there.
+        return found._replace(xy=torch.where((_belief(found) >= LOW)[..., None], found.xy, estimates.xy))
+
+    def _fit_affine(
+        self,
+        estimates: Estimates,
+        rows: NDArray[np.int64],
+        grey: NDArray[np.uint8],
+        places: Tensor,
+        least: float,
+    ) -> tuple[Estimates, NDArray[np.bool_]]:
+        """Fit the query's patch and its warp at some places (N, 1, 2).
+
+        Returns:
+            The estimates, and (N,) bool, which of them were fitted.
+        """
+        assert self.state.warps is not None
+        templates, query, xy = self._patches(rows, places)
+        warps = self.state.warps[torch.from_numpy(rows)].numpy()
+        found = fit_affine(templates, query, grey, xy, warps)
+        fits = (found.alike > least) & (np.linalg.norm(found.xy - xy, axis=1) < _FARTHEST)
+        self.state.warps[torch.from_numpy(rows[fits])] = torch.from_numpy(found.warp[fits])
+        fitted = torch.from_numpy(self._in_image(found.xy)).to(estimates.xy) / self._scale()
+        here = torch.from_numpy(fits).to(self.model.device)
+        seen = torch.from_numpy(fits & (found.alike > SURE)).to(self.model.device)
+        estimates = estimates._replace(xy=torch.where(here[:, None, None], fitted[:, None], places))
+        return _believed(estimates, seen), fits
+
+    def _patches(
+        self, rows: NDArray[np.int64], places: Tensor
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float32]]:
+        """Return patches (N, SIDE, SIDE), the queries in them, and places (N, 1, 2) in the grey image."""
+        assert self.state.templates is not None
+        templates = self.state.templates[torch.from_numpy(rows)].numpy()
+        query = self._in_grey(self.table.query_xy[rows])
+        xy = self._in_grey((places[:, 0] * self._scale()).cpu().numpy()).astype(np.float32)
+        return templates, query - np.floor(query) + SIDE // 2, xy
 
     def _fit(
         self,
@@ -211,22 +260,14 @@ class CausalTracker(NetworkTracker):
         places: Tensor,
         fit: Fit,
     ) -> Estimates:
-        """Fit the query's patch at some places (N, 1, 2), and believe in points where it is found."""
-        assert self.state.templates is not None
-        templates = self.state.templates[torch.from_numpy(rows)].numpy()
-        query = self._in_grey(self.table.query_xy[rows])
-        scale = self._scale()
-        xy = self._in_grey((places[:, 0] * scale).cpu().numpy()).astype(np.float32)
-        found, alike = polish(templates, query - np.floor(query) + SIDE // 2, grey, xy, fit)
-        least = torch.where(torch.from_numpy(alike), BELIEVED, -torch.inf).to(estimates.visibility)[:, None]
+        """Shift the query's patch onto some places (N, 1, 2), and believe in points where it is found."""
+        templates, query, xy = self._patches(rows, places)
+        found, alike = polish(templates, query, grey, xy, fit)
         # What was not moved keeps all its digits.
         moved = torch.from_numpy((found != xy).any(1)).to(self.model.device)[:, None, None]
-        fitted = torch.from_numpy(self._in_image(found)).to(estimates.xy) / scale
-        return Estimates(
-            torch.where(moved, fitted[:, None], places),
-            estimates.visibility.maximum(least),
-            estimates.confidence.maximum(least),
-        )
+        fitted = torch.from_numpy(self._in_image(found)).to(estimates.xy) / self._scale()
+        estimates = estimates._replace(xy=torch.where(moved, fitted[:, None], places))
+        return _believed(estimates, torch.from_numpy(alike).to(self.model.device))
 
     def _past(self, index: Tensor) -> tuple[list[Tensor], Tensor]:
         """Keys and values of some rows and the virtual tracks, and which of them there are."""
@@ -269,6 +310,25 @@ class CausalTracker(NetworkTracker):
         return Estimate(
             state.frames - 1, stamp, stamp, False, xy, visibility.cpu().numpy(), confidence.cpu().numpy()
         )
+
+
+def _believed(estimates: Estimates, seen: Tensor) -> Estimates:
+    """Return the estimates with points believed in that were seen (N,)."""
+    least = torch.where(seen, BELIEVED, -torch.inf).to(estimates.visibility)[:, None]
+    return estimates._replace(
+        visibility=estimates.visibility.maximum(least), confidence=estimates.confidence.maximum(least)
+    )
+
+
+def _take(estimates: Estimates, rows: NDArray[np.intp]) -> Estimates:
+    index = torch.from_numpy(rows).to(estimates.xy.device)
+    return Estimates(*(whole[index] for whole in estimates))
+
+
+def _put(estimates: Estimates, rows: NDArray[np.intp], part: Estimates) -> Estimates:
+    index = torch.from_numpy(rows).to(estimates.xy.device)
+    pairs = zip(estimates, part, strict=True)
+    return Estimates(*(whole.index_copy(0, index, new.to(whole)) for whole, new in pairs))
 
 
 def _belief(estimates: Estimates) -> Tensor:

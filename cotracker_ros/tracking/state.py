@@ -19,7 +19,7 @@ from cotracker_ros.tracking.table import TrackTable
 _NUMBERS = ("frames", "answered", "start", "finished")
 _LISTS = ("pyramid", "support", "memory", "virtual_memory")
 _TENSORS = ("embedding", "known")
-_IMAGES = ("grey", "templates")  # stay in the computer's memory, where OpenCV finds them
+_IMAGES = ("grey", "templates", "warps")  # stay in the computer's memory, where OpenCV finds them
 
 
 @dataclass(eq=False)
@@ -45,6 +45,7 @@ class StreamState:
         known: (R, L) bool, which rows were there in those frames.
         grey: (H, W) uint8, the newest image for Lucas-Kanade, for causal networks.
         templates: (R, side, side) uint8, the image around each query, for the same.
+        warps: (R, 2, 2) float32, how each of them lies in the newest image, for the same.
     """
 
     table: TrackTable = field(default_factory=TrackTable)
@@ -65,6 +66,7 @@ class StreamState:
     known: Tensor | None = None
     grey: Tensor | None = None
     templates: Tensor | None = None
+    warps: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.table)

@@ -1,0 +1,100 @@
+"""Patches that are found again turned, scaled and with another brightness."""
+
+import cv2
+import numpy as np
+import pytest
+
+from cotracker_ros.tracking.affine import SURE, WINDOW, fit_affine, identity_warps
+from cotracker_ros.tracking.polish import SIDE, cut_patches
+
+COUNT = 12
+
+
+def picture(seed=5, size=(240, 320)):
+    noise = np.random.default_rng(seed).integers(0, 255, size, dtype=np.uint8)
+    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.5), None, 20, 235, cv2.NORM_MINMAX)
+
+
+def queries():
+    return np.random.default_rng(1).uniform((80, 60), (240, 180), (COUNT, 2)).astype(np.float32)
+
+
+def around_middle(turn, scale):
+    """(2, 3) map that turns (degrees) and scales around the picture's middle."""
+    return cv2.getRotationMatrix2D((160.0, 120.0), turn, scale)
+
+
+def moved(image, query, matrix):
+    """Return the image under a map (2, 3), and where the queries are in it."""
+    there = cv2.warpAffine(image, matrix, (320, 240), flags=cv2.INTER_CUBIC)
+    return there, (query @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+
+
+def patches(image, query):
+    templates, _ = cut_patches(image, query)
+    return templates, query - np.floor(query) + SIDE // 2
+
+
+@pytest.mark.parametrize("turn, scale", [(12.0, 1.0), (0.0, 1.2), (-8.0, 0.85)])
+def test_a_patch_that_was_turned_and_scaled_is_found_with_its_warp(turn, scale):
+    image, query = picture(), queries()
+    matrix = around_middle(turn, scale)
+    there, truth = moved(image, query, matrix)
+    start = truth + np.random.default_rng(2).uniform(-1.5, 1.5, truth.shape).astype(np.float32)
+    found = fit_affine(*patches(image, query), there, start, identity_warps(COUNT))
+    error = np.linalg.norm(found.xy - truth, axis=1)
+    assert np.median(error) < 0.1
+    assert np.mean(found.alike > SURE) > 0.8
+    sure = found.alike > SURE
+    assert error[sure].max() < 0.3
+    np.testing.assert_allclose(np.median(found.warp[sure], axis=0), matrix[:, :2], atol=0.03)
+
+
+def test_brightness_and_contrast_do_not_matter():
+    image, query = picture(), queries()
+    there = np.clip(0.5 * image.astype(np.float32) + 70, 0, 255).astype(np.uint8)
+    found = fit_affine(*patches(image, query), there, query + np.float32(1.0), identity_warps(COUNT))
+    np.testing.assert_allclose(found.xy, query, atol=0.1)
+    assert (found.alike > 0.98).all()
+
+
+def test_a_warp_is_gone_on_from():
+    """Turned by 40 degrees, patches are only found by who knows about 30 of them."""
+    image, query = picture(), queries()
+    there, truth = moved(image, query, around_middle(40.0, 1.0))
+    before = np.tile(around_middle(30.0, 1.0)[:, :2].astype(np.float32), (COUNT, 1, 1))
+    lost = fit_affine(*patches(image, query), there, truth, identity_warps(COUNT))
+    found = fit_affine(*patches(image, query), there, truth, before)
+    assert np.mean(found.alike > SURE) > 0.8
+    assert np.mean(lost.alike > SURE) < 0.3
+    assert np.median(np.linalg.norm(found.xy - truth, axis=1)) < 0.1
+
+
+def test_another_picture_and_nothing_at_all_are_not_alike():
+    image, query = picture(), queries()
+    templates = patches(image, query)
+    other = fit_affine(*templates, picture(seed=9), query, identity_warps(COUNT))
+    assert np.mean(other.alike > 0.85) < 0.1
+    blank = np.full_like(image, 128)
+    assert (fit_affine(*templates, blank, query, identity_warps(COUNT)).alike < 1e-3).all()
+    flat = np.full((COUNT, SIDE, SIDE), 90, np.uint8)
+    assert (fit_affine(flat, templates[1], image, query, identity_warps(COUNT)).alike == 0).all()
+
+
+def test_points_at_and_beyond_the_edge_do_no_harm():
+    image = picture()
+    query = np.array([[0.0, 0.0], [319.0, 239.0], [-500.0, 90.0], [10.0, 10.0]], np.float32)
+    found = fit_affine(*patches(image, query), image, query, identity_warps(4))
+    assert np.isfinite(found.xy).all() and np.isfinite(found.warp).all()
+    np.testing.assert_allclose(found.xy[3], query[3], atol=0.05)
+
+
+def test_no_points_are_no_points():
+    found = fit_affine(
+        np.zeros((0, SIDE, SIDE), np.uint8),
+        np.zeros((0, 2)),
+        picture(),
+        np.zeros((0, 2), np.float32),
+        identity_warps(0),
+    )
+    assert found.xy.shape == (0, 2) and WINDOW % 2 == 1
