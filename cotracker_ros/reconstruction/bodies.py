@@ -96,14 +96,13 @@ class BodyTracker:
 
     def _regroup(self, points: Measured, generator: np.random.Generator) -> None:
         """Do one part of regrouping; they take turns, so that no image has to pay for all of them."""
-        turn = self.state.window.noted % 3
+        turn = self.state.window.noted % 4
         if turn == 0:
             find_moving(self.state, self.config, points)
-            tend_body(self.state, self.config, points)
-        elif turn == 1:
+        elif turn == 2:
+            merge_bodies(self.state, self.config, points)
             find_bodies(self.state, self.config, points, generator)
         else:
-            merge_bodies(self.state, self.config, points)
             tend_body(self.state, self.config, points)
 
     def _note(self, points: Measured, camera: NDArray[np.float64]) -> bool:

@@ -20,8 +20,8 @@ class BodiesConfig:
         window_frames: How many images of it are kept at most.
         bearing_sigma: How far a track is off across the viewing ray, rad: one pixel by the focal length.
         sigma_floor: How far a measurement is off in any direction at least, m.
-        alike: How many neighbouring tracks err alike (steps of depth, drift of the tracker): poses by N tracks
-            are as uncertain as by N divided by this that err by themselves.
+        alike: How many neighbouring tracks err alike (steps of depth, drift of the tracker): poses by N
+            tracks are as uncertain as by N divided by this that err by themselves.
         min_members: Fewer tracks that move together by themselves are no body; a label needs three.
         min_displacement: Tracks that move less within the window count as standing still, m, ...
         drift_sigmas: ... or less than so many `bearing_sigma`: trackers drift by pixels, many tracks alike.

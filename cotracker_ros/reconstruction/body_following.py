@@ -23,6 +23,7 @@ from cotracker_ros.reconstruction.rigid import consensus
 
 _NS = 1e-9
 MIN_FIT = 3  # members that must agree for a pose to count as measured
+_LOOKS_EVERY = 3  # images: how often a body that is not where it should be is looked for
 _FADE = 0.98  # of what is remembered of how many members agreed, for each image
 _FEW = 0.5  # where a smaller part of the members agrees, another pose is looked for
 _BACK_SPEED = (0.7, 2.0)  # one standard deviation of the twist of a body that is seen again, m/s, rad/s
@@ -162,6 +163,8 @@ def _measure(
         result, row = found, k
         least = MIN_FIT if body.label else config.min_members
         if not _believable(result, row, int(own.sum()), body.support, least):
+            if (state.stamp - body.measured_at) * _NS > 1.5 * state.seconds and state.images % _LOOKS_EVERY:
+                continue
             sigmas = points.sigmas(rows[own])
             again = _another_start(sight.states.of(k), taken.of(k), sigmas, camera, config, generator)
             if again is None or not _believable(again, 0, int(own.sum()), body.support, least):
@@ -283,7 +286,7 @@ def _find_again(
     """Take up a lost body where enough of its members are seen again in their old arrangement."""
     rows = np.flatnonzero((state.members.body == body.id) & points.seen)
     enough = MIN_FIT if body.label else config.min_members
-    if len(rows) < enough or state.images % 2:
+    if len(rows) < enough or state.images % _LOOKS_EVERY:
         return
     members = state.members
     pose = _consensus(members.model[rows], points.xyz[rows], points.sigmas(rows), camera, generator)

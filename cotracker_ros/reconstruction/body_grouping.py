@@ -2,8 +2,8 @@
 
 Hypotheses come from triples of neighbouring tracks between the oldest and the newest useful image, the best
 are grown by robust least squares (as LO-RANSAC does, Chum et al. 2003), and what remains must follow one path
-through all images of the window, and much better than standing still. Then the next group is looked for among
-the rest.
+through all images of the window, and much better than standing still. The next group is looked for among the
+rest, in a later image.
 """
 
 from __future__ import annotations
@@ -67,32 +67,30 @@ class _Seeds:
     pose: NDArray[np.float64]
 
 
-def find_groups(
+def find_group(
     window: TrackWindow,
     slots: NDArray[np.intp],
     columns: NDArray[np.intp],
     min_members: int,
-    max_groups: int,
     generator: np.random.Generator,
-) -> list[Group]:
-    """Group tracks by common motion.
+) -> Group | None:
+    """Find the tracks that share the motion that most of them share.
 
     Args:
         window: The measurements.
         slots: (F,) images, oldest first.
         columns: (N,) tracks that move and are in no body, measured in the last of the images.
         min_members: Smaller groups are none.
-        max_groups: Stop after so many.
         generator: Where chance comes from.
     """
-    groups: list[Group] = []
-    while len(columns) >= min_members and len(groups) < max_groups:
-        group = _largest(window, slots, columns, min_members, generator)
-        if group is None:
-            break
-        groups.append(group)
-        columns = np.setdiff1d(columns, group.columns)
-    return groups
+    first = _reference(window, slots, columns)
+    both = columns[window.across[slots[first], columns] > 0]
+    if len(both) < min_members:
+        return None
+    seeds = _between(window, slots[first], slots[-1], both, generator)
+    if seeds is None or not _halfway(window, slots[first:], seeds, min_members):
+        return None
+    return _through_window(window, slots[first:], columns, seeds, min_members)
 
 
 def follows(path: PathFit, rest: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -120,23 +118,6 @@ def spread(points: NDArray[np.float64]) -> float:
     offset = points - points.mean(axis=0)
     values = np.linalg.eigvalsh(offset.T @ offset / len(points))
     return float(np.sqrt(max(values[0] + values[1], 0.0)))
-
-
-def _largest(
-    window: TrackWindow,
-    slots: NDArray[np.intp],
-    columns: NDArray[np.intp],
-    min_members: int,
-    generator: np.random.Generator,
-) -> Group | None:
-    first = _reference(window, slots, columns)
-    both = columns[window.across[slots[first], columns] > 0]
-    if len(both) < min_members:
-        return None
-    seeds = _between(window, slots[first], slots[-1], both, generator)
-    if seeds is None or len(seeds.columns) < min_members:
-        return None
-    return _through_window(window, slots[first:], columns, seeds, min_members)
 
 
 def _reference(window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.intp]) -> int:
@@ -167,6 +148,22 @@ def _between(
         if best is None or grown.weights.sum() > best.weights.sum():
             best = grown
     return None if best is None else _Seeds(columns[best.weights > 0], best.pose)
+
+
+def _halfway(window: TrackWindow, slots: NDArray[np.intp], seeds: _Seeds, min_members: int) -> bool:
+    """Say, at little cost, whether enough of the seeds moved alike to the middle of the window, too."""
+    middle, now = slots[len(slots) // 2], slots[-1]
+    columns = seeds.columns[window.across[middle, seeds.columns] > 0]
+    if len(columns) < min_members:
+        return False
+    source, target = window.xyz[now, columns], window.xyz[middle, columns]
+    information = _difference_information(window, middle, now, columns)
+    part = (window.stamps[now] - window.stamps[middle]) / float(window.stamps[now] - window.stamps[slots[0]])
+    centre = np.eye(4)
+    centre[:3, 3] = source.mean(axis=0)
+    start = moved(centre, part * difference(seeds.pose @ centre, centre))
+    found = refine(start, source - centre[:3, 3], target, information, iterations=3, cutoff=2 * _CUTOFF)
+    return int((found.weights > 0).sum()) >= min_members
 
 
 def _difference_information(
@@ -206,16 +203,18 @@ def _through_window(
     centre = np.eye(4)
     centre[:3, 3] = place.mean(axis=0)
     change = difference(seeds.pose @ centre, centre)
-    stamps = window.stamps[slots].astype(np.float64)
-    parts = (stamps[-1] - stamps) / (stamps[-1] - stamps[0])
-    for _ in range(2):
-        useful = (window.across[np.ix_(slots, members)] > 0).sum(axis=1) >= 3
+    now = window.stamps[slots[-1]]
+    # Every other image is enough to see which tracks belong to it, all of them tell how it moved.
+    for used in (np.append(slots[:-1:2], slots[-1]), slots):
+        useful = (window.across[np.ix_(used, members)] > 0).sum(axis=1) >= 3
         if useful.sum() < MIN_SEEN or not useful[-1]:
             return None
-        start = np.stack([moved(centre, part * change) for part in parts[useful]])
-        poses = _path(window, slots[useful], members, place - centre[:3, 3], start)
-        fit = along_path(window, slots[useful], columns, poses)
-        keep = follows(fit, at_rest(window, slots[useful], columns).chi2)
+        used = used[useful]
+        parts = (now - window.stamps[used]) / float(now - window.stamps[slots[0]])
+        start = np.stack([moved(centre, part * change) for part in parts])
+        poses = _path(window, used, members, place - centre[:3, 3], start)
+        fit = along_path(window, used, columns, poses)
+        keep = follows(fit, at_rest(window, used, columns).chi2)
         if keep.sum() < min_members:
             return None
         # The moving frame is put where it is in the newest image, turned as the fixed one.
@@ -225,7 +224,7 @@ def _through_window(
         centre[:3, 3] = poses[-1, :3, 3]
     if spread(place) < _FLATNESS:
         return None
-    return Group(members, slots[useful], poses, place, turn @ fit.information[keep] @ turn.T)
+    return Group(members, used, poses, place, turn @ fit.information[keep] @ turn.T)
 
 
 def _path(

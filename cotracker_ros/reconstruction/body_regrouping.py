@@ -16,7 +16,7 @@ from cotracker_ros.reconstruction.body_config import BodiesConfig
 from cotracker_ros.reconstruction.body_grouping import (
     MIN_SEEN,
     Group,
-    find_groups,
+    find_group,
     follows,
     judged,
     stays,
@@ -41,6 +41,7 @@ _SAME_TRACKS = 0.6  # part of a group's tracks that must be found again
 _PATIENCE = 0.65  # part of the window that must be filled before bodies are looked for
 _MERGE_AFTER = 3  # times in a row that two bodies must move as one
 _MOVES_AS_ONE = 0.8  # part of a body's members that must follow the other's path
+_PROPOSALS = 4  # groups that are remembered to be found again
 _NOW = 0.3  # s: what did not move for so long has come to rest
 _APART = (0.03, 0.1)  # m and rad within the window: bodies that move more against each other are two
 _CAMERA_STILL = (0.01, 0.01)  # m, rad: a camera that moved less within the window stands still
@@ -142,29 +143,33 @@ def _may_join(state: BodiesState, body: Body, points: Measured) -> NDArray[np.in
 def find_bodies(
     state: BodiesState, config: BodiesConfig, points: Measured, generator: np.random.Generator
 ) -> None:
-    """Look for groups among moving tracks; one that is found twice in a row is a body."""
+    """Look for a group among moving tracks; one that is found again soon is a body."""
+    window = state.window
     rows, known = places(state.members.ids, state.moving)
     rows = rows[known]
     rows = rows[points.seen[rows] & (state.members.body[rows] == 0)]
-    slots = state.window.recent(config.window_seconds, _GROUPED_IMAGES)
-    groups = []
-    seconds = (state.stamp - state.window.stamps[slots[0]]) * _NS if len(slots) else 0.0
-    if len(rows) >= config.min_members and seconds >= _PATIENCE * config.window_seconds:
-        groups = find_groups(state.window, slots, np.sort(rows), config.min_members, 4, generator)
+    slots = window.recent(config.window_seconds, _GROUPED_IMAGES)
+    seconds = (state.stamp - window.stamps[slots[0]]) * _NS if len(slots) else 0.0
+    if len(rows) < config.min_members or seconds < _PATIENCE * config.window_seconds:
+        return
+    group = find_group(window, slots, np.sort(rows), config.min_members, generator)
+    if group is None or _is_world(state, config, slots, len(group.columns), points):
+        return
+    ids = state.members.ids[group.columns]
+    same = [np.isin(ids, old).mean() >= _SAME_TRACKS for old in state.proposals]
+    least = float(_least(state, config, group.poses[-1, None, :3, 3])[0])
+    if any(same) and _moves_now(group, window.stamps, least / config.window_seconds):
+        _begin(state, config, group, points)
+    others = [old for old, found in zip(state.proposals, same, strict=True) if not found]
+    state.proposals = [*others, ids][-_PROPOSALS:]
+
+
+def _is_world(
+    state: BodiesState, config: BodiesConfig, slots: NDArray[np.intp], size: int, points: Measured
+) -> bool:
+    """Say whether so many tracks moved together that it must be the camera."""
     free = int(((state.members.body == 0) & points.seen).sum())
-    limit = config.world_share * free if _camera_moved(state, slots) else np.inf
-    before, state.proposals = state.proposals, []
-    for group in groups:
-        if len(group.columns) > limit:
-            continue
-        ids = state.members.ids[group.columns]
-        found_before = any(np.isin(ids, old).mean() >= _SAME_TRACKS for old in before)
-        least = float(_least(state, config, group.poses[-1, None, :3, 3])[0])
-        speed = least / config.window_seconds
-        if found_before and _moves_now(group, state.window.stamps, speed):
-            _begin(state, config, group, points)
-        else:
-            state.proposals.append(ids)
+    return _camera_moved(state, slots) and size > config.world_share * free
 
 
 def _moves_now(group: Group, stamps: NDArray[np.int64], speed: float) -> bool:
