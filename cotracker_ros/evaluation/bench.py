@@ -68,6 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, nargs=2, default=[512, 384], metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--steps", type=int, default=3, help="updates of half a window to time")
     parser.add_argument("--images", type=int, default=10_000, help="images of the memory test")
+    parser.add_argument(
+        "--scene-images", type=int, default=5400, help="images of the 3D test (54000: 30 minutes at 30 Hz)"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder of the tables")
 
 
@@ -105,12 +108,19 @@ def run(args: argparse.Namespace) -> int:
     growth = _growth(args.images)
     node = _node_overhead(max(args.tracks))
     shipped = {precision: _default_speed(precision) for precision in ("auto", "fp32")}
+    scene = _run([sys.executable, "-m", "cotracker_ros.evaluation.scene_speed", str(args.scene_images)])
     bar.close()
-    text = _table(rows, growth, node, shipped, device)
+    text = _table(rows, growth, node, shipped, scene, device)
     print(text)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "bench.md").write_text(text + "\n")
-    numbers = {"rows": [asdict(row) for row in rows], "growth": growth, "node": node, "default": shipped}
+    numbers = {
+        "rows": [asdict(row) for row in rows],
+        "growth": growth,
+        "node": node,
+        "default": shipped,
+        "scene": scene,
+    }
     (args.out / "bench.json").write_text(json.dumps(numbers, indent=1) + "\n")
     return 0
 
@@ -226,7 +236,7 @@ def _default_speed(precision: str) -> dict[str, float]:
 
 def _run(command: list[str]) -> dict[str, float]:
     """Run a measurement that prints JSON."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3600)
     if done.returncode:
         raise RuntimeError(f"{command[2]} could not measure: {done.stderr.strip()[-300:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -246,6 +256,7 @@ def _table(
     growth: dict[str, float],
     node: dict[str, float],
     shipped: dict[str, dict[str, float]],
+    scene: dict[str, float],
     device: torch.device,
 ) -> str:
     base = rows[0].frames_per_second
@@ -267,6 +278,14 @@ def _table(
         f"Shipped network, 256x256, 100 tracks, precision {precision}: {row['images/s']:.1f} images/s, "
         f"p50 {row['p50 ms']:.1f} ms, p95 {row['p95 ms']:.1f} ms, memory in all {row['memory MB']:.0f} MB"
         for precision, row in shipped.items()
+    ]
+    lines += [
+        "",
+        f"3D on one core, 640x480 at 30 Hz, {scene['tracks']:.0f} tracks (lifting, odometry, bodies, map): "
+        f"p50 {scene['p50 ms']:.1f} ms, p95 {scene['p95 ms']:.1f} ms an image; after "
+        f"{scene['images'] / 10 / 1800:.1f} and {scene['images'] / 1800:.1f} minutes "
+        f"{scene['map points after a tenth']:.0f} and {scene['map points after all']:.0f} points in the map, "
+        f"memory {scene['memory MB after a tenth']:.0f} and {scene['memory MB after all']:.0f} MB",
     ]
     if node:
         lines += [

@@ -103,17 +103,22 @@ def find_pose(
 
 
 def _fit(seen: Candidates, start: NDArray[np.float64], config: EgoMotionConfig) -> PoseFit:
-    """Return the better of two fits: one that looks far, and one that stays with what fits at the start.
+    """Fit a pose that stays with what fits at the start; if that is not clear, one that looks far, too.
 
-    The first may end between the camera's motion and that of something near, which a pose and a rotation can
-    nearly explain together; the second misses a sudden motion.
+    The first misses a sudden motion. The second may end between the camera's motion and that of something
+    near, which a shift and a turn can nearly explain together.
     """
     trust = seen.trust / max(float(seen.trust.max(initial=0.0)), _TINY)
-    fits = [
-        fit_pose(start, seen.sighting, seen.position, seen.covariance, trust, config.cutoff_sigmas, wide)
-        for wide in (False, True)
-    ]
-    return min(fits, key=lambda fit: _cost(fit, trust, config))
+
+    def fit(wide: bool) -> PoseFit:
+        return fit_pose(
+            start, seen.sighting, seen.position, seen.covariance, trust, config.cutoff_sigmas, wide
+        )
+
+    narrow = fit(False)
+    if _cost(narrow, trust, config) < (1 - config.clear_share) * trust.sum():
+        return narrow
+    return min(narrow, fit(True), key=lambda found: _cost(found, trust, config))
 
 
 def _cost(fit: PoseFit, trust: NDArray[np.float64], config: EgoMotionConfig) -> float:
