@@ -12,6 +12,10 @@ _MIX_RATIO = 4  # a surface with a neighbour smaller than this part of itself is
 _FOREGROUND_BONUS = 0.5  # px: corners that trackers like sit on the nearer surface, so it wins close calls
 _EXPECTED_BONUS = 1.0  # px: the surface that the point was on before wins close calls
 _TINY_MOMENT = 1e-4  # px^2: keeps the plane fit solvable when all pixels lie on one line
+_BEND = 1.5  # of an edge's step; the mean of two depths is nearer to the middle's than either
+_ANGLES = np.arange(4) * np.pi / 4
+_PAIRS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)[:, None] * np.array([[[1.0], [-1.0]]])
+_CIRCLES = np.concatenate([np.zeros((1, 2)), 0.5 * _PAIRS.reshape(-1, 2), _PAIRS.reshape(-1, 2)])
 _BLOCK = 1024  # points at once: their neighbourhoods stay in the processor's cache
 
 
@@ -54,6 +58,9 @@ class DepthSampling:
         edge_sigmas: ... if they are also further apart than this many standard deviations of the sensor.
         pixel_sigma: How far the point's position may be off, px: what a slanted surface makes of it adds to
             the uncertainty.
+        patch: Half the size of what a tracker compares around a point, px. Where two surfaces share it, as at
+            the rim of an object, tracks slide along the rim ...
+        patch_sigma: ... and their position may be off by this, px.
         min_depth: Nearer readings are invalid, m.
         max_depth: Farther readings are invalid, m.
         noise: The sensor's noise.
@@ -64,6 +71,8 @@ class DepthSampling:
     edge_relative: float = 0.02
     edge_sigmas: float = 4.0
     pixel_sigma: float = 0.5
+    patch: float = 10.0
+    patch_sigma: float = 3.0
     min_depth: float = 0.05
     max_depth: float = 100.0
     noise: DepthNoise = field(default_factory=DepthNoise)
@@ -75,6 +84,11 @@ class DepthSampling:
             raise ValueError(
                 f"depth sampling got hole_radius={self.hole_radius}, edge_relative={self.edge_relative}, "
                 f"edge_sigmas={self.edge_sigmas}: give positive numbers"
+            )
+        if not (self.patch > 0 and self.patch_sigma > 0):
+            raise ValueError(
+                f"depth sampling got patch={self.patch} px and patch_sigma={self.patch_sigma} px: "
+                "give positive numbers"
             )
         if not self.pixel_sigma >= 0:
             raise ValueError(f"depth sampling got pixel_sigma={self.pixel_sigma}: give 0 px or more")
@@ -134,6 +148,32 @@ def sample_depth(
         block = rows[start : start + _BLOCK]
         z[block], sigma[block] = _sample_block(padded, points[block], wanted[block], config)
     return z, sigma
+
+
+def at_rims(
+    depth: NDArray[np.float32], xy: ArrayLike, radius: ArrayLike, config: DepthSampling | None = None
+) -> NDArray[np.bool_]:
+    """Tell (N,) around which points more than one surface is seen.
+
+    On a plane the inverse depth of a pixel is the mean of those of two pixels on opposite sides. Eight such
+    pairs, on circles of `radius` and half of it, are looked at; pairs with a hole say nothing.
+
+    Args:
+        depth: (H, W) m; NaN and zero are invalid.
+        xy: (N, 2) positions in the depth image, px.
+        radius: Of the circle, px, or one number for each axis.
+        config: How depth is read.
+    """
+    config = config or DepthSampling()
+    points = np.asarray(xy, dtype=np.float64).reshape(-1, 1, 2)
+    last = np.array([depth.shape[1], depth.shape[0]]) - 1
+    places = (points + _CIRCLES * np.asarray(radius)).round().astype(np.intp).clip(0, last)
+    z = depth[places[..., 1], places[..., 0]].astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverse = np.where(z > 0, 1 / z, np.nan)
+        middle = z[:, :1]
+        bend = np.abs((inverse[:, 1::2] + inverse[:, 2::2]) / 2 * middle - 1)
+        return np.asarray((bend > _BEND * config.edge(middle) / middle).any(axis=1))
 
 
 def _sample_block(

@@ -236,7 +236,7 @@ class EgoMotion:
             + about_other_point(common, fit.pose[:3, 3])
             + _systematic(float(weight @ way[agrees] / weight.sum()), depth, config)
         )
-        far = config.image_drift * way > points.image_sigma
+        far = config.image_drift * way > np.broadcast_to(points.image_sigma, len(points.ids))[rows]
         seasoned = agrees & (state.landmarks.hits[rows] >= _SEASONED)
         state.noise = _judged_noise(state.noise, fit, seasoned, far)
         state.landmarks = fuse(state.landmarks, rows, fit, agrees, config.memory)
@@ -318,7 +318,7 @@ def _sighting(points: CameraPoints, noise: NDArray[np.float64]) -> tuple[Sightin
     xyz = np.where(seen[:, None], points.xyz, 1.0)
     w = 1 / xyz[:, 2]
     depth = np.minimum(np.where(seen, points.sigma, np.inf) * w * w * noise[1], _UNMEASURED)
-    image = np.full(len(w), points.image_sigma * noise[0])
+    image = np.broadcast_to(points.image_sigma * noise[0], len(w))
     variance = np.stack([image, image, depth], axis=1) ** 2
     return Sighting(np.stack([xyz[:, 0] * w, xyz[:, 1] * w, w], axis=1), variance), np.asarray(seen)
 

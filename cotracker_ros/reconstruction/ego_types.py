@@ -55,7 +55,7 @@ class EgoMotionConfig:
     clear_share: float = 0.7
     rival_share: float = 0.2
     cutoff_sigmas: float = 4.5
-    image_drift: float = 0.03
+    image_drift: float = 0.04
     hypotheses: int = 64
     max_translation_sigma: float = 0.1
     max_rotation_sigma: float = 0.05
@@ -106,7 +106,7 @@ class CameraPoints:
             depth may be given as any point on its ray with an infinite `sigma`.
         sigma: (N,) standard deviation of z, m.
         image_sigma: Standard deviation of the tracks' place in the image divided by the focal length, both
-            in px.
+            in px; one for all, or (N,).
         moving: (N,) bool, tracks that are believed to move in the fixed frame.
     """
 
@@ -115,7 +115,7 @@ class CameraPoints:
     ids: NDArray[np.uint32]
     xyz: NDArray[np.float64]
     sigma: NDArray[np.float64]
-    image_sigma: float
+    image_sigma: float | NDArray[np.float64]
     moving: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
@@ -125,7 +125,7 @@ class CameraPoints:
                 f"{count} tracks came with positions of shape {self.xyz.shape}, sigmas of {self.sigma.shape} "
                 f"and motions of {self.moving.shape}: give one row for each track"
             )
-        if not (np.isfinite(self.image_sigma) and self.image_sigma > 0):
+        if not (np.isfinite(self.image_sigma) & (np.asarray(self.image_sigma) > 0)).all():
             raise EgoMotionError(
                 f"the tracks' image_sigma is {self.image_sigma}: give px of noise / focal length"
             )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.camera import CameraModel
-from cotracker_ros.reconstruction.depth import DepthSampling, sample_depth
+from cotracker_ros.reconstruction.depth import DepthSampling, at_rims, sample_depth
 from cotracker_ros.reconstruction.motion import MotionConfig, PointStates, at_time, measure
 from cotracker_ros.reconstruction.poses import transform_points
 from cotracker_ros.reconstruction.types import DepthSource, PointMotion
@@ -37,11 +37,13 @@ class Measured:
         xyz: (N, 3) float64, m; NaN where nothing was measured.
         sigma: (N,) float64, one standard deviation of z, m; NaN where nothing was measured.
         rays: (N, 3) float64, the viewing rays with z = 1; NaN where the track is not seen.
+        image_sigma: (N,) float64, standard deviation of the place in the image over the focal length.
     """
 
     xyz: NDArray[np.float64]
     sigma: NDArray[np.float64]
     rays: NDArray[np.float64]
+    image_sigma: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +96,19 @@ def measure_points(
     xy = tracks.xy[rows].astype(np.float64)
     if len(rows):
         rays[rows] = sight.camera.unproject(xy)
+    image_sigma = np.full(len(tracks), sampling.pixel_sigma)
+    focal = sight.camera.K[0, 0]
     if sight.depth is None or not len(rows):
-        return Measured(rays * z[:, None], sigma, rays)
+        return Measured(rays * z[:, None], sigma, rays, image_sigma / focal)
     height, width = sight.depth.shape
     scale = np.array([width / tracks.image_size[0], height / tracks.image_size[1]])
-    z[rows], sigma_z = sample_depth(sight.depth, (xy + 0.5) * scale - 0.5, sampling, expected[rows])
+    places = (xy + 0.5) * scale - 0.5
+    z[rows], sigma_z = sample_depth(sight.depth, places, sampling, expected[rows])
     points = rays * z[:, None]
     sigma[rows] = np.where(np.isfinite(points[rows, 2]), sigma_z, np.nan)
-    return Measured(points, sigma, rays)
+    slides = at_rims(sight.depth, places, sampling.patch * scale, sampling)
+    image_sigma[rows[slides]] = max(sampling.patch_sigma, sampling.pixel_sigma)
+    return Measured(points, sigma, rays, image_sigma / focal)
 
 
 def place_points(

@@ -146,7 +146,7 @@ class SceneEstimator:
         pixel_sigma = config.sampling.pixel_sigma / sight.camera.K[0, 0]
         odometry = None
         if given is None:
-            odometry = self._follow_camera(tracks, measured, before, pixel_sigma, frames)
+            odometry = self._follow_camera(tracks, measured, before, frames)
         pose = given if odometry is None else odometry.pose
         assert pose is not None
         if odometry is not None and odometry.state is not OdometryState.TRACKING:
@@ -161,9 +161,7 @@ class SceneEstimator:
         self.points = lifted.states
         return SceneEstimate(lifted, pose, odometry, bodies)
 
-    def _follow_camera(
-        self, tracks: Tracks, measured: Measured, before: Motion, pixel_sigma: float, frames: Frames
-    ) -> Odometry:
+    def _follow_camera(self, tracks: Tracks, measured: Measured, before: Motion, frames: Frames) -> Odometry:
         """Find the camera's pose by the tracks that stand still."""
         # Without depth, a ray still tells of the rotation.
         seen = np.isfinite(measured.sigma)
@@ -173,7 +171,7 @@ class SceneEstimator:
             ids=tracks.ids,
             xyz=np.where(seen[:, None], measured.xyz, measured.rays),
             sigma=np.where(seen, measured.sigma, np.inf),
-            image_sigma=pixel_sigma,
+            image_sigma=measured.image_sigma,
             moving=before.kind == PointMotion.MOVING,
         )
         return self._ego_motion.update(points, frames.fixed, frames.camera)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotracker_ros.reconstruction.camera import CameraModel
-from cotracker_ros.reconstruction.depth import DepthNoise, DepthSampling, sample_depth
+from cotracker_ros.reconstruction.depth import DepthNoise, DepthSampling, at_rims, sample_depth
 
 W, H = 160, 120
 CAMERA = CameraModel.pinhole(W, H, 150.0, 150.0, 79.5, 59.5)
@@ -164,3 +164,33 @@ def test_impossible_settings_are_refused(change):
         DepthSampling(**change)
     with pytest.raises(ValueError, match="positive base"):
         DepthNoise(base=0.0)
+
+
+class TestRims:
+    """Where a tracker's patch shows two surfaces."""
+
+    def plane(self, shape=(120, 160)):
+        """A plane that is much inclined: its inverse depth is linear in the pixel."""
+        rows, columns = np.mgrid[: shape[0], : shape[1]]
+        return (1 / (0.4 + 0.002 * columns + 0.001 * rows)).astype(np.float32)
+
+    def test_an_inclined_plane_has_none(self):
+        depth = self.plane()
+        xy = np.stack(np.meshgrid(np.arange(12, 148, 8.3), np.arange(12, 108, 8.3)), -1).reshape(-1, 2)
+        assert not at_rims(depth, xy, 10.0).any()
+
+    def test_the_surroundings_of_a_box_are(self):
+        depth = self.plane()
+        depth[40:80, 60:100] = 0.9
+        xy = np.array([[57, 60], [63, 60], [80, 60], [95, 60], [104, 60], [30, 60], [80, 83]])
+        assert at_rims(depth, xy, 10.0).tolist() == [True, True, False, True, True, False, True]
+        assert not at_rims(depth, [[104, 60]], 3.0).any()
+
+    def test_holes_say_nothing_and_noise_is_no_rim(self):
+        rng = np.random.default_rng(0)
+        depth = np.full((120, 160), 3.0, np.float32)
+        depth += rng.normal(0, DepthNoise().sigma(np.array(3.0)), depth.shape).astype(np.float32)
+        depth[rng.random(depth.shape) < 0.1] = np.nan
+        xy = rng.uniform(12, 100, (200, 2))
+        assert at_rims(depth, xy, 10.0).mean() < 0.01
+        assert not at_rims(np.zeros((120, 160), np.float32), xy, 10.0).any()
