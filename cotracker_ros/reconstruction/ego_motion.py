@@ -7,7 +7,7 @@ to image, only as landmarks die and later ones, placed from poses already uncert
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from cotracker_ros.reconstruction.landmarks import (
     in_order,
     no_landmarks,
 )
+from cotracker_ros.reconstruction.pose_check import PoseHistory, PosePair, compare
 from cotracker_ros.reconstruction.pose_search import Candidates, Finding, Outlook, find_pose
 from cotracker_ros.reconstruction.rigid import about_other_point, rotation_exp, rotation_log
 from cotracker_ros.reconstruction.scene import Odometry, OdometryState
@@ -35,9 +36,9 @@ _SEED = 4
 _NEAREST = 0.01  # m: nearer measurements are none
 _USEFUL_DEPTH = 0.2  # share of itself by which a depth may be uncertain that places a landmark
 _ENOUGH = 20  # landmarks whose errors say something of the noise
-_MOST_STRIKES = 3  # that count
 _TRUSTED = 10  # hits from which on a landmark counts no more for more of them
-_DOUBT = 0.5  # what a miss or a strike leaves of what a landmark counts
+_DOUBT = 0.5  # what a miss leaves of what a landmark counts ...
+_STRUCK = 0.01  # ... and what having been given up leaves, until it is pardoned
 _BELIEVED_MOVING = 0.1  # what a track counts that is believed to move
 _TWIST_GAIN = 0.5  # of a new velocity against the ones before
 _SEASONED = 3  # hits of the landmarks by whose errors the noise is judged
@@ -62,6 +63,7 @@ class EgoMotionState:
         measured: Stamp of the last image whose pose was measured, ns.
         keyframe: Stamp of the last image that gave landmarks, ns; None before the first.
         status: Of the last image.
+        history: Given poses of the last seconds, with the tracks'.
         noise: (2,) how many times larger than said the noise of tracks and of depths is.
     """
 
@@ -76,6 +78,7 @@ class EgoMotionState:
     measured: int = 0
     keyframe: int | None = None
     status: OdometryState = OdometryState.TRACKING
+    history: PoseHistory = field(default_factory=PoseHistory)
     noise: NDArray[np.float64] = field(default_factory=lambda: np.ones(2))
 
 
@@ -110,14 +113,54 @@ class EgoMotion:
         """
         return _carried_on(self.state, stamp, self.config)
 
-    def update(self, points: CameraPoints, frame_id: str, child_frame_id: str) -> Odometry:
+    def update(
+        self,
+        points: CameraPoints,
+        frame_id: str,
+        child_frame_id: str,
+        given: NDArray[np.float64] | None = None,
+    ) -> Odometry:
         """Say where the camera was when an image was taken.
 
         Args:
             points: The tracks of the image.
             frame_id: Name of the fixed frame.
             child_frame_id: Name of the camera's optical frame.
+            given: (4, 4) fixed_from_camera as somebody else knows it, e.g. TF. Then this is the pose that is
+                returned, TRACKING where the tracks confirm its motion of the last seconds, PREDICTED where
+                they cannot tell, LOST where they contradict; the covariance is that of the comparison.
         """
+        if self.state.keyframe is None and given is not None:
+            self.state.pose = np.array(given, dtype=np.float64)
+        odometry = self._estimate(points, frame_id, child_frame_id)
+        return odometry if given is None else self._checked(odometry, given)
+
+    def _checked(self, odometry: Odometry, given: NDArray[np.float64]) -> Odometry:
+        """Return the given pose with what the tracks say of it."""
+        state, config = self.state, self.config
+        tracking = odometry.state is OdometryState.TRACKING
+        if odometry.state is OdometryState.LOST:
+            state.history = PoseHistory()  # the tracks' poses before and after do not belong together
+        now = PosePair(odometry.stamp, given, odometry.pose, np.diagonal(odometry.covariance).copy())
+        found = compare(state.history, now, config) if tracking else None
+        if tracking:
+            state.history.add(now, config.check_seconds)
+        status, reason = OdometryState.TRACKING, ""
+        if not tracking:
+            status, reason = OdometryState.PREDICTED, f"the given pose is not checked: {odometry.reason}"
+        elif found is not None and not found.agrees:
+            status, reason = OdometryState.LOST, found.sentence
+        apart = np.zeros(2) if found is None else np.array([found.shift, found.turn])
+        return replace(
+            odometry,
+            pose=given,
+            covariance=odometry.covariance + np.diag(np.repeat(apart**2, 3)),
+            state=status,
+            reason=reason,
+        )
+
+    def _estimate(self, points: CameraPoints, frame_id: str, child_frame_id: str) -> Odometry:
+        """Say by the tracks alone where the camera was."""
         state = self.state
         sighting, seen = _sighting(points, state.noise)
         count = 0
@@ -194,9 +237,8 @@ class EgoMotion:
             nothing = np.zeros(len(rows), dtype=bool)
             return Finding(None, nothing, f"only {len(rows)} known points are seen")
         known = state.landmarks
-        trust = (1.0 + np.minimum(known.hits[rows], _TRUSTED)) * _DOUBT ** (
-            known.misses[rows] + np.minimum(known.strikes[rows], _MOST_STRIKES)
-        )
+        trust = (1.0 + np.minimum(known.hits[rows], _TRUSTED)) * _DOUBT ** known.misses[rows]
+        trust = trust * np.where(known.strikes[rows] > 0, _STRUCK, 1.0)
         trust = trust * np.where(points.moving[rows], _BELIEVED_MOVING, 1.0)
         gap = (points.stamp - state.measured) * _NS
         outlook = Outlook(

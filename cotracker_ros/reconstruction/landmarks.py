@@ -18,6 +18,8 @@ _NEAREST = 0.01  # m: a landmark that would be nearer to the camera's plane, or 
 _STEPS = 8  # Gauss-Newton steps at most; from the predicted pose, four or five do
 _WIDE_STEPS = 2  # the first ones, with weights that pull in what a wrong start makes look like outliers
 _WIDE = 3.0  # sigmas: scale of Cauchy's weights in those steps
+_PARDONED = 12  # hits after which it is forgotten that a landmark was given up
+_PLAIN = 10.0  # a landmark with a tenth of the trust of the best counts in full once the outliers are known
 _STILL = 2e-5  # m, rad: a step that changes nothing
 
 
@@ -35,7 +37,7 @@ class Landmarks:
             together.
         hits: (N,) how often it agreed with the pose.
         misses: (N,) how often in a row it contradicted.
-        strikes: (N,) how often it was given up because it contradicted.
+        strikes: (N,) how often it was given up because it contradicted, until it agreed for long.
     """
 
     ids: NDArray[np.uint32]
@@ -214,6 +216,7 @@ def fit_pose(
     spread = seen.by_point @ covariance @ np.swapaxes(seen.by_point, 1, 2)
     spread[:, [0, 1, 2], [0, 1, 2]] += sighting.variance
     information = inverse_symmetric(spread)
+    plain = np.minimum(_PLAIN * trust, 1.0)
     first_tight = _WIDE_STEPS if wide else 0
     for step in range(_STEPS):
         residual, squared = _errors(seen, sighting, information)
@@ -221,7 +224,9 @@ def fit_pose(
             weight = 1 / (1 + squared / _WIDE**2)
         else:
             weight = np.maximum(1 - squared / cutoff**2, 0.0) ** 2
-        normal, right = _normal(seen, residual, information, weight * trust)
+        normal, right = _normal(
+            seen, residual, information, weight * (trust if step < _WIDE_STEPS else plain)
+        )
         change = solve_normal(normal, right)
         pose = moved(pose, change)
         seen = project(pose, position)
@@ -229,7 +234,7 @@ def fit_pose(
             break
     residual, squared = _errors(seen, sighting, information)
     agrees = squared < cutoff**2
-    normal, _ = _normal(seen, residual, information, np.where(agrees, trust, 0.0))
+    normal, _ = _normal(seen, residual, information, np.where(agrees, plain, 0.0))
     inflation = robust_inflation(squared[agrees], cutoff, dimensions=3)
     return PoseFit(pose, covariance_of(normal) * inflation, squared, residual, spread)
 
@@ -276,10 +281,12 @@ def fuse(
         covariance=landmarks.covariance.copy(),
         hits=landmarks.hits.copy(),
         misses=landmarks.misses.copy(),
+        strikes=landmarks.strikes.copy(),
     )
     result.position[used] += (gain @ fit.residual[agrees][:, :, None])[:, :, 0]
     result.covariance[used] = covariance - gain @ by_point @ covariance
     result.hits[used] += 1
+    result.strikes[result.hits >= _PARDONED] = 0
     result.misses[rows] = np.where(agrees, 0, landmarks.misses[rows] + 1)
     return result
 

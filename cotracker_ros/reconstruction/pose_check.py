@@ -26,11 +26,13 @@ class PosePair:
         stamp: Of the image, ns.
         given: (4, 4) fixed_from_camera, as given.
         tracked: (4, 4) odom_from_camera by the tracks, in any frame that stands still.
+        variance: (6,) of `tracked`, growing with time.
     """
 
     stamp: int
     given: NDArray[np.float64]
     tracked: NDArray[np.float64]
+    variance: NDArray[np.float64]
 
 
 @dataclass
@@ -73,8 +75,8 @@ class Agreement:
         if self.agrees:
             return ""
         text = (
-            f"in the last {self.seconds:.1f} s the given pose and the tracks differ by {self.shift:.3f} m and "
-            f"{np.degrees(self.turn):.1f} degrees of motion"
+            f"in the last {self.seconds:.1f} s the motions by the given pose and by the tracks differ by "
+            f"{self.shift:.3f} m and {np.degrees(self.turn):.1f} degrees"
         )
         if min(self.given_way, self.tracked_way) < _TELLING:
             return text
@@ -84,15 +86,12 @@ class Agreement:
         return f"{text}: by the tracks the way is {ratio:.2f} times as long, as if depth were so scaled"
 
 
-def compare(
-    history: PoseHistory, now: PosePair, covariance: NDArray[np.float64], config: EgoMotionConfig
-) -> Agreement | None:
+def compare(history: PoseHistory, now: PosePair, config: EgoMotionConfig) -> Agreement | None:
     """Compare the motion since the oldest pair that is kept.
 
     Args:
         history: Earlier pairs.
         now: The newest.
-        covariance: (6, 6) of the tracks' motion in that time.
         config: What is allowed.
 
     Returns:
@@ -107,7 +106,8 @@ def compare(
     turn = float(np.linalg.norm(rotation_log(given[:3, :3].T @ tracked[:3, :3])))
     given_way, tracked_way = float(np.linalg.norm(given[:3, 3])), float(np.linalg.norm(tracked[:3, 3]))
     turned = float(np.linalg.norm(rotation_log(given[:3, :3])))
-    sigma = np.sqrt([np.trace(covariance[:3, :3]), np.trace(covariance[3:, 3:])])
+    grown = np.maximum(now.variance - then.variance, 0.0)
+    sigma = np.sqrt(grown.reshape(2, 3).sum(axis=1))
     far = shift > config.check_distance + config.check_share * given_way + 2 * sigma[0]
     twisted = turn > config.check_angle + config.check_share * turned + 2 * sigma[1]
     return Agreement(
