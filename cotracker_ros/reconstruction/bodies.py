@@ -47,18 +47,21 @@ class BodyTracker:
         """Forget everything; ids start again."""
         self.state = self._new_state()
 
-    def update(self, tracks: Tracks3D, camera: ArrayLike) -> RigidBodies:
+    def update(self, tracks: Tracks3D, camera: ArrayLike, pixel: float | None = None) -> RigidBodies:
         """Take the tracks of the next image and say where the bodies are.
 
         Args:
             tracks: In the fixed frame; a new epoch, or a stamp that is not later than the last one, starts
                 everything anew.
             camera: (4, 4) fixed_from_camera when the image was taken, m.
+            pixel: Angle of one pixel, 1 / fx, rad: how far a track is off across its ray. None takes
+                `BodiesConfig.bearing_sigma`.
         """
         pose = np.asarray(camera, dtype=np.float64)
         state = self._follow_stream(tracks)
         config = self.config
-        points = measured(tracks, pose, config.bearing_sigma, config.sigma_floor, state.noise)
+        state.bearing = config.bearing_sigma if pixel is None else pixel
+        points = measured(tracks, pose, state.bearing, config.sigma_floor, state.noise)
         generator = np.random.default_rng([config.seed, state.images])
         follow_bodies(state, config, points, pose, generator)
         follow_labels(state, config, points)

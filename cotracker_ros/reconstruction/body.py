@@ -111,6 +111,7 @@ class BodiesState:
         epoch: Epoch of the tracks, None before any.
         stamp: Stamp of the last image, ns.
         seconds: Time between it and the one before, s.
+        bearing: How far tracks are off across their rays, rad.
         next_id: Id of the next body.
         images: Images since the state was made.
         tended: How often a body's members were looked at.
@@ -128,6 +129,7 @@ class BodiesState:
     epoch: int | None = None
     stamp: int = 0
     seconds: float = 0.0
+    bearing: float = 0.0
     next_id: int = 1
     images: int = 0
     tended: int = 0

@@ -18,13 +18,13 @@ class BodiesConfig:
         window_seconds: How far back motions are compared, s. Longer tells slower motions from noise, and is
             later to notice that two bodies part.
         window_frames: How many images of it are kept at most.
-        bearing_sigma: How far a track is off across the viewing ray, rad: one pixel by the focal length.
+        bearing_sigma: How far a track is off across its ray, rad, where nobody tells how large a pixel is.
         sigma_floor: How far a measurement is off in any direction at least, m.
         alike: How many neighbouring tracks err alike (steps of depth, drift of the tracker): poses by N
             tracks are as uncertain as by N divided by this that err by themselves.
         min_members: Fewer tracks that move together by themselves are no body; a label needs three.
         min_displacement: Tracks that move less within the window count as standing still, m, ...
-        drift_sigmas: ... or less than so many `bearing_sigma`: trackers drift by pixels, many tracks alike.
+        drift_pixels: ... or less than so many pixels: trackers drift, many tracks alike.
         gate_sigmas: A member further than this from where its body has it contradicts the body.
         linear_noise: Spectral density of a body's acceleration, m^2/s^3.
         angular_noise: Spectral density of its angular acceleration, rad^2/s^3.
@@ -47,7 +47,7 @@ class BodiesConfig:
     alike: float = 2.5
     min_members: int = 4
     min_displacement: float = 0.02
-    drift_sigmas: float = 12.0
+    drift_pixels: float = 6.0
     gate_sigmas: float = 4.0
     linear_noise: float = 0.5
     angular_noise: float = 2.0

@@ -70,7 +70,7 @@ def _least(state: BodiesState, config: BodiesConfig, xyz: NDArray[np.float64]) -
     """Return how far points (N, 3) must move within the window to be said to move, (N,) m."""
     offset = xyz - state.cameras[state.window.slot][:3, 3]
     distance = np.sqrt((offset * offset).sum(axis=1))
-    return np.maximum(config.min_displacement, config.drift_sigmas * config.bearing_sigma * distance)
+    return np.maximum(config.min_displacement, config.drift_pixels * state.bearing * distance)
 
 
 def _beyond_drift(state: BodiesState, slots: NDArray[np.intp], rows: NDArray[np.intp]) -> NDArray[np.float64]:
