@@ -20,7 +20,7 @@ _WIDE_STEPS = 2  # the first ones, with weights that pull in what a wrong start 
 _WIDE = 3.0  # sigmas: scale of Cauchy's weights in those steps
 _PARDONED = 12  # hits after which it is forgotten that a landmark was given up
 _PLAIN = 10.0  # a landmark with a tenth of the trust of the best counts in full once the outliers are known
-_STILL = 2e-5  # m, rad: a step that changes nothing
+_STILL = 5e-5  # m, rad: a step that changes nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,40 +126,56 @@ class Sighting:
 class Projection:
     """Where M landmarks should be seen from a pose.
 
+    Derivatives have the landmark as their last axis, which makes them fast.
+
     Attributes:
-        uvw: (M, 3).
-        by_point: (M, 3, 3) derivative by the landmark's position.
-        by_pose: (M, 3, 6) derivative by the `delta` of the pose.
-        ahead: (M,) bool, the landmark lies in front of the camera; the others' values mean nothing.
+        uvw: (3, M).
+        by_point: (3, 3, M) derivative of each of (u, v, w) by the landmark's position.
+        by_pose: (6, 3, M) derivative by each of the six of the pose's `delta` of each of (u, v, w).
     """
 
     uvw: NDArray[np.float64]
     by_point: NDArray[np.float64]
     by_pose: NDArray[np.float64]
-    ahead: NDArray[np.bool_]
+
+    @property
+    def by_each_point(self) -> NDArray[np.float64]:
+        """(M, 3, 3) `by_point`, a matrix for each landmark."""
+        return np.ascontiguousarray(np.moveaxis(self.by_point, 2, 0))
+
+
+def seen_from(
+    pose: NDArray[np.float64], position: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Say where landmarks at `position` (M, 3), m, are seen from fixed_from_camera `pose` (4, 4).
+
+    Returns:
+        (3, M) of u, v, w, and (M,) bool, which lie in front of the camera; the others' values mean nothing.
+    """
+    x, y, z = pose[:3, :3].T @ (position - pose[:3, 3]).T
+    ahead = z > _NEAREST
+    w = 1 / np.where(ahead, z, 1.0)
+    return np.stack([x * w, y * w, w]), ahead
 
 
 def project(pose: NDArray[np.float64], position: NDArray[np.float64]) -> Projection:
-    """Say where landmarks at `position` (M, 3), m, are seen from fixed_from_camera `pose` (4, 4)."""
-    offset = position - pose[:3, 3]
-    x, y, z = (offset @ pose[:3, :3]).T
-    ahead = z > _NEAREST
-    w = 1 / np.where(ahead, z, 1.0)
-    u, v = x * w, y * w
+    """Say where landmarks at `position` (M, 3), m, are seen from `pose`, and how that changes with both."""
+    uvw, _ = seen_from(pose, position)
+    u, v, w = uvw
     # Rows of the camera's axes, as the chain rule of a division wants them.
-    right, down, forward = pose[:3, :3].T
-    by_point = np.empty((len(position), 3, 3))
-    by_point[:, 0] = (right - u[:, None] * forward) * w[:, None]
-    by_point[:, 1] = (down - v[:, None] * forward) * w[:, None]
-    by_point[:, 2] = -forward * (w * w)[:, None]
-    by_pose = np.empty((len(position), 3, 6))
-    by_pose[:, :, :3] = -by_point
-    a, b, c = by_point[..., 0], by_point[..., 1], by_point[..., 2]
-    p, q, r = offset.T[..., None]
-    by_pose[:, :, 3] = b * r - c * q
-    by_pose[:, :, 4] = c * p - a * r
-    by_pose[:, :, 5] = a * q - b * p
-    return Projection(np.stack([u, v, w], axis=1), by_point, by_pose, np.asarray(ahead))
+    right, down, forward = pose[:3, :3].T[:, :, None]
+    by_point = np.empty((3, 3, len(position)))
+    by_point[0] = (right - u * forward) * w
+    by_point[1] = (down - v * forward) * w
+    by_point[2] = -forward * (w * w)
+    by_pose = np.empty((6, 3, len(position)))
+    a, b, c = by_point[:, 0], by_point[:, 1], by_point[:, 2]
+    p, q, r = (position - pose[:3, 3]).T
+    by_pose[0], by_pose[1], by_pose[2] = -a, -b, -c
+    by_pose[3] = b * r - c * q
+    by_pose[4] = c * p - a * r
+    by_pose[5] = a * q - b * p
+    return Projection(uvw, by_point, by_pose)
 
 
 def inverse_symmetric(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -213,49 +229,52 @@ def fit_pose(
     """
     pose = start
     seen = project(pose, position)
-    spread = seen.by_point @ covariance @ np.swapaxes(seen.by_point, 1, 2)
+    by_point = seen.by_each_point
+    spread = by_point @ covariance @ np.swapaxes(by_point, 1, 2)
     spread[:, [0, 1, 2], [0, 1, 2]] += sighting.variance
-    information = inverse_symmetric(spread)
+    information = np.ascontiguousarray(np.moveaxis(inverse_symmetric(spread), 0, 2))
+    measured = np.ascontiguousarray(sighting.uvw.T)
     plain = np.minimum(_PLAIN * trust, 1.0)
-    first_tight = _WIDE_STEPS if wide else 0
+    weighted = np.einsum("abm,kbm->kam", information, seen.by_pose)
+    residual, squared = _errors(pose, position, measured, information)
     for step in range(_STEPS):
-        residual, squared = _errors(seen, sighting, information)
-        if step < first_tight:
-            weight = 1 / (1 + squared / _WIDE**2)
+        if step < _WIDE_STEPS:
+            weight = trust / (1 + squared / _WIDE**2)
         else:
-            weight = np.maximum(1 - squared / cutoff**2, 0.0) ** 2
-        normal, right = _normal(
-            seen, residual, information, weight * (trust if step < _WIDE_STEPS else plain)
-        )
-        change = solve_normal(normal, right)
+            weight = plain * np.maximum(1 - squared / cutoff**2, 0.0) ** 2
+        if step == _WIDE_STEPS:  # from here on the pose hardly changes, nor do the derivatives
+            seen = project(pose, position)
+            weighted = np.einsum("abm,kbm->kam", information, seen.by_pose)
+        normal = (weighted * weight).reshape(6, -1) @ seen.by_pose.reshape(6, -1).T
+        change = solve_normal(normal, weighted.reshape(6, -1) @ (residual * weight).reshape(-1))
         pose = moved(pose, change)
-        seen = project(pose, position)
-        if step >= first_tight and np.abs(change).max() < _STILL:
+        residual, squared = _errors(pose, position, measured, information)
+        if step >= _WIDE_STEPS and np.abs(change).max() < _STILL:
             break
-    residual, squared = _errors(seen, sighting, information)
     agrees = squared < cutoff**2
-    normal, _ = _normal(seen, residual, information, np.where(agrees, plain, 0.0))
+    normal = (weighted * np.where(agrees, plain, 0.0)).reshape(6, -1) @ seen.by_pose.reshape(6, -1).T
     inflation = robust_inflation(squared[agrees], cutoff, dimensions=3)
-    return PoseFit(pose, covariance_of(normal) * inflation, squared, residual, spread)
+    return PoseFit(pose, covariance_of(normal) * inflation, squared, residual.T, spread)
 
 
 def _errors(
-    seen: Projection, sighting: Sighting, information: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    residual = np.where(seen.ahead[:, None], sighting.uvw - seen.uvw, 0.0)
-    squared = ((information @ residual[:, :, None])[:, :, 0] * residual).sum(axis=1)
-    return residual, np.where(seen.ahead, squared, np.inf)
-
-
-def _normal(
-    seen: Projection,
-    residual: NDArray[np.float64],
+    pose: NDArray[np.float64],
+    position: NDArray[np.float64],
+    measured: NDArray[np.float64],
     information: NDArray[np.float64],
-    weight: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the normal matrix (6, 6) and right side (6,) of a step; `weight` is (M,)."""
-    weighted = ((information * weight[:, None, None]) @ seen.by_pose).reshape(-1, 6)
-    return seen.by_pose.reshape(-1, 6).T @ weighted, residual.reshape(-1) @ weighted
+    """Return (3, M) measured less expected (u, v, w) and (M,) its square in sigmas, infinite behind it.
+
+    Args:
+        pose: (4, 4) fixed_from_camera.
+        position: (M, 3) of the landmarks, m.
+        measured: (3, M).
+        information: (3, 3, M).
+    """
+    expected, ahead = seen_from(pose, position)
+    residual = np.where(ahead, measured - expected, 0.0)
+    squared = np.einsum("am,abm,bm->m", residual, information, residual)
+    return residual, np.where(ahead, squared, np.inf)
 
 
 def fuse(
@@ -272,7 +291,7 @@ def fuse(
             of one place, are much the same from one image to the next, so more images do not help as much.
     """
     used = rows[agrees]
-    by_point = project(fit.pose, landmarks.position[used]).by_point
+    by_point = project(fit.pose, landmarks.position[used]).by_each_point
     covariance = landmarks.covariance[used] * (1 + 1 / memory)
     gain = covariance @ np.swapaxes(by_point, 1, 2) @ inverse_symmetric(fit.spread[agrees])
     result = replace(

@@ -358,7 +358,8 @@ def solve_normal(normal: NDArray[np.float64], right: NDArray[np.float64]) -> NDA
     """Solve normal equations (6, 6); what they do not fix stays as it is."""
     values, vectors = np.linalg.eigh(normal)
     known = values > max(float(values[-1]), 1e-300) * 1e-12
-    return np.asarray(vectors[:, known] @ ((vectors[:, known].T @ right) / values[known]))
+    along = np.where(known, (right @ vectors) / np.where(known, values, 1.0), 0.0)
+    return np.asarray(vectors @ along)
 
 
 def covariance_of(normal: NDArray[np.float64]) -> NDArray[np.float64]:
