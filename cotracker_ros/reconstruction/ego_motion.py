@@ -3,6 +3,9 @@
 Every track that stands still becomes a landmark, a point in the fixed frame with a running estimate. The pose
 of an image is measured against the landmarks, not against the image before: errors do not add up from image
 to image, only as landmarks die and later ones, placed from poses already uncertain, take over.
+
+What no tracks can tell: depth that is scaled from the start scales all motion (a given pose shows it), and a
+rigid thing that fills most of the view and sets off slowly is taken for the world.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ _UNMEASURED = 1e3  # 1/m: sigma of an inverse depth that was not measured
 _SEED = 4
 _NEAREST = 0.01  # m: nearer measurements are none
 _USEFUL_DEPTH = 0.2  # share of itself by which a depth may be uncertain that places a landmark
-_ENOUGH = 20  # landmarks whose errors say something of the noise
+_ENOUGH = 20  # values whose statistics say something
+_FLAT = 5e-4  # spread of depths, as a share of them, below which they come from no sensor
 _TRUSTED = 10  # hits from which on a landmark counts no more for more of them
 _DOUBT = 0.5  # what a miss leaves of what a landmark counts ...
 _STRUCK = 0.01  # ... and what having been given up leaves, until it is pardoned
@@ -359,10 +363,20 @@ def _sighting(points: CameraPoints, noise: NDArray[np.float64]) -> tuple[Sightin
         seen = np.isfinite(points.xyz).all(axis=1) & (points.xyz[:, 2] > _NEAREST) & (points.sigma > 0)
     xyz = np.where(seen[:, None], points.xyz, 1.0)
     w = 1 / xyz[:, 2]
-    depth = np.minimum(np.where(seen, points.sigma, np.inf) * w * w * noise[1], _UNMEASURED)
+    trusted = seen & ~_constant(points.xyz[seen, 2], points.sigma[seen])
+    depth = np.minimum(np.where(trusted, points.sigma, np.inf) * w * w * noise[1], _UNMEASURED)
     image = np.broadcast_to(points.image_sigma * noise[0], len(w))
     variance = np.stack([image, image, depth], axis=1) ** 2
     return Sighting(np.stack([xyz[:, 0] * w, xyz[:, 1] * w, w], axis=1), variance), np.asarray(seen)
+
+
+def _constant(z: NDArray[np.float64], sigma: NDArray[np.float64]) -> bool:
+    """Say whether all depths `z` that are measured, m, are the same, as no sensor sees even a flat wall."""
+    measured = z[np.isfinite(sigma)]
+    if len(measured) < _ENOUGH:
+        return False
+    low, middle, high = np.percentile(measured, [10, 50, 90])
+    return bool(high - low < _FLAT * middle)
 
 
 def _as_followed(sighting: Sighting, first: NDArray[np.float64], drift: float) -> Sighting:

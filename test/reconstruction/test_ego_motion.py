@@ -210,6 +210,32 @@ def test_goes_on_by_directions_alone_where_depth_is_missing_for_seconds():
     assert errors.max() < 0.03
 
 
+def test_depth_that_is_the_same_everywhere_is_not_believed():
+    """It would make a flat world; what is left is directions, which do not start a map but go on with one."""
+
+    def constant(points):
+        return replace(points, xyz=points.xyz / points.xyz[:, 2:] * 2.0)
+
+    results, _, _ = _run((pose, constant(points)) for pose, points in film(Room(), swaying, 20))
+    assert set(_states(results)) == {LOST}
+    assert "too few to start from" in results[-1].reason
+    later = ((p, constant(c) if k >= 20 else c) for k, (p, c) in enumerate(film(Room(), swaying, 60)))
+    _, errors, _ = _run(later)
+    assert errors.max() < 0.02
+
+
+def test_depth_that_is_suddenly_scaled_is_told_and_forgotten():
+    def sequence():
+        for k, (pose, points) in enumerate(film(Room(), swaying, 60)):
+            yield pose, replace(points, xyz=points.xyz * 1.2) if 25 <= k < 35 else points
+
+    results, errors, _ = _run(sequence())
+    assert set(_states(results[25:35])) == {PREDICTED}
+    assert "agree on one motion" in results[30].reason or "move differently" in results[30].reason
+    assert set(_states(results[36:])) == {TRACKING}
+    assert errors[36:].max() < 0.02
+
+
 def test_a_teleported_camera_is_lost_goes_on_and_says_so():
     """All tracks end, others begin metres away: nothing ties the two together."""
     first, second = Room(seed=1), Room(seed=2)
