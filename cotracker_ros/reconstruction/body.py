@@ -118,7 +118,7 @@ class BodiesState:
         noise: Variance of measurements as a multiple of what they claim, from 1 up, by tracks at rest.
         restless: Ids of tracks in no body that were last found not to stand still: they moved, or drifted.
         moving: Ids of those that certainly moved.
-        proposals: Ids of the tracks of the last groups; one that is found again is a body.
+        proposals: Ids of tracks that moved alike; when they are found again, they may be a body.
         agreed: How often in a row two bodies, by id, were found to move as one.
     """
 

@@ -60,21 +60,28 @@ class Group:
 
 
 @dataclass(frozen=True, eq=False)
-class _Seeds:
-    """Tracks, as columns, that moved by a (4, 4) pose from now to then, in the fixed frame."""
+class Seeds:
+    """Tracks that moved alike between two images, and to the one half way.
+
+    Attributes:
+        columns: (M,) columns of the window.
+        pose: (4, 4) their motion from the newest of `slots` to the first, in the fixed frame.
+        slots: (F,) images from the one to the other, oldest first.
+    """
 
     columns: NDArray[np.intp]
     pose: NDArray[np.float64]
+    slots: NDArray[np.intp]
 
 
-def find_group(
+def find_seeds(
     window: TrackWindow,
     slots: NDArray[np.intp],
     columns: NDArray[np.intp],
     min_members: int,
     generator: np.random.Generator,
-) -> Group | None:
-    """Find the tracks that share the motion that most of them share.
+) -> Seeds | None:
+    """Find tracks that share the motion that most of them share; a quick look, for `grow_group`.
 
     Args:
         window: The measurements.
@@ -87,10 +94,48 @@ def find_group(
     both = columns[window.across[slots[first], columns] > 0]
     if len(both) < min_members:
         return None
-    seeds = _between(window, slots[first], slots[-1], both, generator)
-    if seeds is None or not _halfway(window, slots[first:], seeds, min_members):
+    seeds = _between(window, slots[first:], both, generator)
+    return seeds if seeds is not None and _halfway(window, seeds, min_members) else None
+
+
+def grow_group(
+    window: TrackWindow, columns: NDArray[np.intp], seeds: Seeds, min_members: int
+) -> Group | None:
+    """Find the tracks that follow the path of seeds through all of their images.
+
+    Args:
+        window: The measurements.
+        columns: (N,) tracks that move and are in no body.
+        seeds: Some of them.
+        min_members: Smaller groups are none.
+    """
+    members, slots = seeds.columns, seeds.slots
+    place = window.xyz[slots[-1], members]
+    centre = np.eye(4)
+    centre[:3, 3] = place.mean(axis=0)
+    change = difference(seeds.pose @ centre, centre)
+    now = window.stamps[slots[-1]]
+    # Every other image is enough to see which tracks belong to it, all of them tell how it moved.
+    for used in (np.append(slots[:-1:2], slots[-1]), slots):
+        useful = (window.across[np.ix_(used, members)] > 0).sum(axis=1) >= 3
+        if useful.sum() < MIN_SEEN or not useful[-1]:
+            return None
+        used = used[useful]
+        parts = (now - window.stamps[used]) / float(now - window.stamps[slots[0]])
+        start = np.stack([moved(centre, part * change) for part in parts])
+        poses = _path(window, used, members, place - centre[:3, 3], start)
+        fit = along_path(window, used, columns, poses)
+        keep = follows(fit, at_rest(window, used, columns).chi2)
+        if keep.sum() < min_members:
+            return None
+        # The moving frame is put where it is in the newest image, turned as the fixed one.
+        members, place = columns[keep], transform_points(poses[-1], fit.place[keep])
+        turn = poses[-1, :3, :3]
+        poses[:, :3, :3] = poses[:, :3, :3] @ turn.T
+        centre[:3, 3] = poses[-1, :3, 3]
+    if spread(place) < _FLATNESS:
         return None
-    return _through_window(window, slots[first:], columns, seeds, min_members)
+    return Group(members, used, poses, place, turn @ fit.information[keep] @ turn.T)
 
 
 def follows(path: PathFit, rest: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -127,9 +172,10 @@ def _reference(window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np
 
 
 def _between(
-    window: TrackWindow, then: int, now: int, columns: NDArray[np.intp], generator: np.random.Generator
-) -> _Seeds | None:
-    """Return the tracks that agree on the motion between two images on which most of them agree."""
+    window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.intp], generator: np.random.Generator
+) -> Seeds | None:
+    """Return the tracks that agree on the motion from the last image to the first on which most agree."""
+    then, now = slots[0], slots[-1]
     before, after = window.xyz[then, columns], window.xyz[now, columns]
     information = _difference_information(window, then, now, columns)
     triples = _neighbours(after, generator)
@@ -147,11 +193,12 @@ def _between(
         grown = refine(poses[row], after, before, information, iterations=3, cutoff=_CUTOFF)
         if best is None or grown.weights.sum() > best.weights.sum():
             best = grown
-    return None if best is None else _Seeds(columns[best.weights > 0], best.pose)
+    return None if best is None else Seeds(columns[best.weights > 0], best.pose, slots)
 
 
-def _halfway(window: TrackWindow, slots: NDArray[np.intp], seeds: _Seeds, min_members: int) -> bool:
+def _halfway(window: TrackWindow, seeds: Seeds, min_members: int) -> bool:
     """Say, at little cost, whether enough of the seeds moved alike to the middle of the window, too."""
+    slots = seeds.slots
     middle, now = slots[len(slots) // 2], slots[-1]
     columns = seeds.columns[window.across[middle, seeds.columns] > 0]
     if len(columns) < min_members:
@@ -188,43 +235,6 @@ def _neighbours(points: NDArray[np.float64], generator: np.random.Generator) -> 
     second = (first + generator.integers(1, near, _HYPOTHESES)) % near
     rows = np.arange(_HYPOTHESES)
     return np.stack([seeds, nearest[rows, first], nearest[rows, second]], axis=1)
-
-
-def _through_window(
-    window: TrackWindow,
-    slots: NDArray[np.intp],
-    columns: NDArray[np.intp],
-    seeds: _Seeds,
-    min_members: int,
-) -> Group | None:
-    """Keep those of the tracks that follow the seeds' path through all images."""
-    members = seeds.columns
-    place = window.xyz[slots[-1], members]
-    centre = np.eye(4)
-    centre[:3, 3] = place.mean(axis=0)
-    change = difference(seeds.pose @ centre, centre)
-    now = window.stamps[slots[-1]]
-    # Every other image is enough to see which tracks belong to it, all of them tell how it moved.
-    for used in (np.append(slots[:-1:2], slots[-1]), slots):
-        useful = (window.across[np.ix_(used, members)] > 0).sum(axis=1) >= 3
-        if useful.sum() < MIN_SEEN or not useful[-1]:
-            return None
-        used = used[useful]
-        parts = (now - window.stamps[used]) / float(now - window.stamps[slots[0]])
-        start = np.stack([moved(centre, part * change) for part in parts])
-        poses = _path(window, used, members, place - centre[:3, 3], start)
-        fit = along_path(window, used, columns, poses)
-        keep = follows(fit, at_rest(window, used, columns).chi2)
-        if keep.sum() < min_members:
-            return None
-        # The moving frame is put where it is in the newest image, turned as the fixed one.
-        members, place = columns[keep], transform_points(poses[-1], fit.place[keep])
-        turn = poses[-1, :3, :3]
-        poses[:, :3, :3] = poses[:, :3, :3] @ turn.T
-        centre[:3, 3] = poses[-1, :3, 3]
-    if spread(place) < _FLATNESS:
-        return None
-    return Group(members, used, poses, place, turn @ fit.information[keep] @ turn.T)
 
 
 def _path(

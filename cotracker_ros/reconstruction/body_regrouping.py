@@ -16,8 +16,9 @@ from cotracker_ros.reconstruction.body_config import BodiesConfig
 from cotracker_ros.reconstruction.body_grouping import (
     MIN_SEEN,
     Group,
-    find_group,
+    find_seeds,
     follows,
+    grow_group,
     judged,
     stays,
 )
@@ -152,16 +153,20 @@ def find_bodies(
     seconds = (state.stamp - window.stamps[slots[0]]) * _NS if len(slots) else 0.0
     if len(rows) < config.min_members or seconds < _PATIENCE * config.window_seconds:
         return
-    group = find_group(window, slots, np.sort(rows), config.min_members, generator)
-    if group is None or _is_world(state, config, slots, len(group.columns), points):
+    rows = np.sort(rows)
+    seeds = find_seeds(window, slots, rows, config.min_members, generator)
+    if seeds is None:
         return
-    ids = state.members.ids[group.columns]
+    ids = state.members.ids[seeds.columns]
     same = [np.isin(ids, old).mean() >= _SAME_TRACKS for old in state.proposals]
-    least = float(_least(state, config, group.poses[-1, None, :3, 3])[0])
-    if any(same) and _moves_now(group, window.stamps, least / config.window_seconds):
-        _begin(state, config, group, points)
     others = [old for old, found in zip(state.proposals, same, strict=True) if not found]
     state.proposals = [*others, ids][-_PROPOSALS:]
+    group = grow_group(window, rows, seeds, config.min_members) if any(same) else None
+    if group is None or _is_world(state, config, slots, len(group.columns), points):
+        return
+    least = float(_least(state, config, group.poses[-1, None, :3, 3])[0])
+    if _moves_now(group, window.stamps, least / config.window_seconds):
+        _begin(state, config, group, points)
 
 
 def _is_world(
