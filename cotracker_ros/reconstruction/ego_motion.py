@@ -10,14 +10,23 @@ rigid thing that fills most of the view and sets off slowly is taken for the wor
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cotracker_ros.reconstruction.ego_state import (
+    carried_on,
+    follow_twist,
+    free_twist,
+    grown_covariance,
+    judged_noise,
+    new_state,
+    prediction_covariance,
+    systematic_covariance,
+)
 from cotracker_ros.reconstruction.ego_types import CameraPoints, EgoMotionConfig
 from cotracker_ros.reconstruction.landmarks import (
-    Landmarks,
     PoseFit,
     Sighting,
     admit,
@@ -30,12 +39,11 @@ from cotracker_ros.reconstruction.landmarks import (
 )
 from cotracker_ros.reconstruction.pose_check import PoseHistory, PosePair, compare
 from cotracker_ros.reconstruction.pose_search import Candidates, Finding, Outlook, find_pose
-from cotracker_ros.reconstruction.rigid import about_other_point, rotation_exp, rotation_log
+from cotracker_ros.reconstruction.rigid import about_other_point
 from cotracker_ros.reconstruction.scene import Odometry, OdometryState
 
 _NS = 1e-9
 _UNMEASURED = 1e3  # 1/m: sigma of an inverse depth that was not measured
-_SEED = 4
 _NEAREST = 0.01  # m: nearer measurements are none
 _USEFUL_DEPTH = 0.2  # share of itself by which a depth may be uncertain that places a landmark
 _ENOUGH = 20  # values whose statistics say something
@@ -44,46 +52,7 @@ _TRUSTED = 10  # hits from which on a landmark counts no more for more of them
 _DOUBT = 0.5  # what a miss leaves of what a landmark counts ...
 _STRUCK = 0.01  # ... and what having been given up leaves, until it is pardoned
 _BELIEVED_MOVING = 0.1  # what a track counts that is believed to move
-_TWIST_GAIN = 0.5  # of a new velocity against the ones before
 _SEASONED = 3  # hits of the landmarks by whose errors the noise is judged
-_NOISE_GAIN = 0.05  # of the noise of one image against the images before
-_NOISES = (0.5, 5.0)  # bounds of `EgoMotionState.noise`
-_HALF = 0.455  # median of a squared standard normal
-
-
-@dataclass
-class EgoMotionState:
-    """Everything that is remembered; its size is bounded by that of the list of tracks.
-
-    Attributes:
-        generator: Where chance comes from.
-        landmarks: Of all tracks.
-        pose: (4, 4) fixed_from_camera of the last measured image.
-        covariance: (6, 6) of it.
-        twist: (6,) velocity in the camera's axes, m/s and rad/s.
-        twist_covariance: (6, 6) of it.
-        epoch: Of the tracks.
-        stamp: Of the last image, ns.
-        measured: Stamp of the last image whose pose was measured, ns.
-        keyframe: Stamp of the last image that gave landmarks, ns; None before the first.
-        status: Of the last image.
-        history: Given poses of the last seconds, with the tracks'.
-        noise: (2,) how many times larger than said the noise of tracks and of depths is.
-    """
-
-    generator: np.random.Generator
-    landmarks: Landmarks = field(default_factory=lambda: no_landmarks([]))
-    pose: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
-    covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((6, 6)))
-    twist: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
-    twist_covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((6, 6)))
-    epoch: int = 0
-    stamp: int = 0
-    measured: int = 0
-    keyframe: int | None = None
-    status: OdometryState = OdometryState.TRACKING
-    history: PoseHistory = field(default_factory=PoseHistory)
-    noise: NDArray[np.float64] = field(default_factory=lambda: np.ones(2))
 
 
 class EgoMotion:
@@ -102,11 +71,11 @@ class EgoMotion:
 
     def __init__(self, config: EgoMotionConfig | None = None) -> None:
         self.config = config or EgoMotionConfig()
-        self.state = _new_state()
+        self.state = new_state()
 
     def reset(self, pose: NDArray[np.float64] | None = None) -> None:
         """Forget everything; the next image is taken from `pose` (4, 4), by default the identity."""
-        self.state = _new_state()
+        self.state = new_state()
         if pose is not None:
             self.state.pose = np.array(pose, dtype=np.float64)
 
@@ -115,7 +84,7 @@ class EgoMotion:
 
         The camera goes on with its velocity, which dies away: nothing is carried on for long.
         """
-        return _carried_on(self.state, stamp, self.config)
+        return carried_on(self.state, stamp, self.config)
 
     def update(
         self,
@@ -228,11 +197,11 @@ class EgoMotion:
         gap = max((stamp - state.measured) * _NS, 0.0)
         lost = lost or gap > config.lost_seconds
         pose = self.predict(stamp)
-        state.covariance = _grown(state, gap, lost, config)
+        state.covariance = grown_covariance(state, gap, lost, config)
         state.pose, state.measured = pose, stamp
         state.status = OdometryState.LOST if lost else OdometryState.PREDICTED
         if lost:
-            state.twist, state.twist_covariance = np.zeros(6), _free_twist(config)
+            state.twist, state.twist_covariance = np.zeros(6), free_twist(config)
 
     def _find(self, points: CameraPoints, sighting: Sighting, rows: NDArray[np.intp]) -> Finding:
         """Look for the pose among the landmarks in `rows` (M,)."""
@@ -247,7 +216,7 @@ class EgoMotion:
         gap = (points.stamp - state.measured) * _NS
         outlook = Outlook(
             pose=self.predict(points.stamp),
-            covariance=_drift(state.twist_covariance, gap, config),
+            covariance=prediction_covariance(state.twist_covariance, gap, config),
             reach=np.array([config.max_speed, config.max_turn]) * gap,
             last=state.pose,
         )
@@ -269,9 +238,9 @@ class EgoMotion:
         state, config = self.state, self.config
         gap = (points.stamp - state.measured) * _NS
         if state.status is OdometryState.LOST:
-            state.twist, state.twist_covariance = np.zeros(6), _free_twist(config)
+            state.twist, state.twist_covariance = np.zeros(6), free_twist(config)
         else:
-            _follow_twist(state, fit, gap, config)
+            follow_twist(state, fit, gap, config)
         state.pose, state.measured, state.status = fit.pose, points.stamp, OdometryState.TRACKING
         weight = 1 / (fit.spread[agrees, 0, 0] + fit.spread[agrees, 1, 1])
         common = np.tensordot(weight / weight.sum(), state.landmarks.inherited[rows[agrees]], axes=1)
@@ -280,11 +249,11 @@ class EgoMotion:
         state.covariance = (
             fit.covariance
             + about_other_point(common, fit.pose[:3, 3])
-            + _systematic(float(weight @ way[agrees] / weight.sum()), depth, config)
+            + systematic_covariance(float(weight @ way[agrees] / weight.sum()), depth, config)
         )
         far = config.image_drift * way > np.broadcast_to(points.image_sigma, len(points.ids))[rows]
         seasoned = agrees & (state.landmarks.hits[rows] >= _SEASONED)
-        state.noise = _judged_noise(state.noise, fit, seasoned, far)
+        state.noise = judged_noise(state.noise, fit, seasoned, far)
         state.landmarks = fuse(state.landmarks, rows, fit, agrees, config.memory)
         wrong = state.landmarks.misses > config.max_misses
         if wrong.any():
@@ -344,17 +313,15 @@ class EgoMotion:
             frame_id=frame_id,
             child_frame_id=child_frame_id,
             pose=self.predict(stamp),
-            covariance=_grown(state, gap, lost, config) if gap > 0 or lost else state.covariance.copy(),
+            covariance=grown_covariance(state, gap, lost, config)
+            if gap > 0 or lost
+            else state.covariance.copy(),
             twist=state.twist * fade,
-            twist_covariance=state.twist_covariance + (1 - fade) * _free_twist(config),
+            twist_covariance=state.twist_covariance + (1 - fade) * free_twist(config),
             state=state.status,
             reason=reason,
             points=count,
         )
-
-
-def _new_state() -> EgoMotionState:
-    return EgoMotionState(np.random.default_rng(_SEED))
 
 
 def _sighting(points: CameraPoints, noise: NDArray[np.float64]) -> tuple[Sighting, NDArray[np.bool_]]:
@@ -393,79 +360,3 @@ def _placeable(points: CameraPoints, sighting: Sighting, seen: NDArray[np.bool_]
     still = rows & ~points.moving
     # Where nearly everything is believed to move, that belief may come from a wrong pose.
     return np.flatnonzero(still if 2 * still.sum() >= rows.sum() else rows)
-
-
-def _carried_on(state: EgoMotionState, stamp: int, config: EgoMotionConfig) -> NDArray[np.float64]:
-    gap = max((stamp - state.measured) * _NS, 0.0)
-    way = state.twist * (config.coast_seconds * -np.expm1(-gap / config.coast_seconds))
-    pose = state.pose.copy()
-    pose[:3, 3] += pose[:3, :3] @ way[:3]
-    pose[:3, :3] = pose[:3, :3] @ rotation_exp(way[3:])
-    return pose
-
-
-def _drift(twist_covariance: NDArray[np.float64], gap: float, config: EgoMotionConfig) -> NDArray[np.float64]:
-    """Return the (6, 6) covariance of a prediction over `gap` s; all axes are taken as alike."""
-    wander = np.array([config.acceleration] * 3 + [config.turn_acceleration] * 3) * gap**2 / 2
-    variance = np.repeat(np.diagonal(twist_covariance).reshape(2, 3).max(axis=1), 3)
-    return np.diag(variance * gap**2 + wander**2)
-
-
-def _grown(state: EgoMotionState, gap: float, lost: bool, config: EgoMotionConfig) -> NDArray[np.float64]:
-    """Return the (6, 6) covariance of the pose carried on for `gap` s."""
-    covariance = state.covariance + _drift(state.twist_covariance, min(gap, config.lost_seconds), config)
-    if not lost:
-        return covariance
-    return covariance + np.diag([config.lost_distance**2] * 3 + [config.lost_angle**2] * 3)
-
-
-def _free_twist(config: EgoMotionConfig) -> NDArray[np.float64]:
-    """Return the (6, 6) covariance of a velocity that nobody measured: what a second's acceleration makes."""
-    return np.diag([config.acceleration**2] * 3 + [config.turn_acceleration**2] * 3)
-
-
-def _follow_twist(state: EgoMotionState, fit: PoseFit, gap: float, config: EgoMotionConfig) -> None:
-    """Take the motion since the last measured image into the velocity."""
-    turn = state.pose[:3, :3]
-    way = turn.T @ (fit.pose[:3, 3] - state.pose[:3, 3])
-    spin = rotation_log(turn.T @ fit.pose[:3, :3])
-    state.twist = state.twist + _TWIST_GAIN * (np.concatenate([way, spin]) / gap - state.twist)
-    # What two noisy poses make of a velocity, less by the filter's gain, and by how much the filter lags.
-    axes = np.zeros((6, 6))
-    axes[:3, :3] = axes[3:, 3:] = fit.pose[:3, :3].T
-    noise = axes @ fit.covariance @ axes.T * (2 / gap**2 * _TWIST_GAIN / (2 - _TWIST_GAIN))
-    state.twist_covariance = noise + _free_twist(config) * (gap / _TWIST_GAIN) ** 2
-
-
-def _judged_noise(
-    noise: NDArray[np.float64], fit: PoseFit, seasoned: NDArray[np.bool_], far: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Return `EgoMotionState.noise` after what an image says of it.
-
-    Args:
-        noise: As believed before.
-        fit: The errors of M landmarks.
-        seasoned: (M,) bool, those that agree and were seen often.
-        far: (M,) bool, those whose tracks have come far in the image: they say nothing of the tracks' noise.
-    """
-    squared = fit.residual**2 / fit.spread[:, [0, 1, 2], [0, 1, 2]]
-    judged = noise.copy()
-    for index, errors in enumerate((squared[seasoned & ~far, :2], squared[seasoned, 2:])):
-        if len(errors) >= _ENOUGH:
-            judged[index] *= (float(np.median(errors)) / _HALF) ** (_NOISE_GAIN / 2)
-    return np.clip(judged, *_NOISES)
-
-
-def _systematic(way: float, depth: float, config: EgoMotionConfig) -> NDArray[np.float64]:
-    """Return the (6, 6) covariance of a pose by what is wrong with all tracks alike, above all calibration.
-
-    An error in the image of `EgoMotionConfig.image_drift` times the tracks' way is taken for a turn, or
-    for a shift that looks the same at the landmarks' depth.
-
-    Args:
-        way: Of the tracks since they became landmarks, rad.
-        depth: Of the landmarks, m.
-        config: Knows the share.
-    """
-    turn = config.image_drift * way
-    return np.diag([(turn * depth) ** 2] * 3 + [turn**2] * 3)

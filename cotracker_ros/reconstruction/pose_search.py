@@ -226,13 +226,7 @@ def _judged(
         return replace(finding, reason=f"only {count} of {len(agrees)} points agree on one motion")
     if share < config.min_share:
         return replace(finding, reason=f"only {_percent(share)} of the points agree on one motion")
-    sigma = np.sqrt(np.diagonal(fit.covariance))
-    worst_shift = (
-        float(np.sqrt(np.linalg.eigvalsh(fit.covariance[:3, :3])[-1])) if np.isfinite(sigma).all() else np.inf
-    )
-    worst_turn = (
-        float(np.sqrt(np.linalg.eigvalsh(fit.covariance[3:, 3:])[-1])) if np.isfinite(sigma).all() else np.inf
-    )
+    worst_shift, worst_turn = _worst(fit.covariance[:3, :3]), _worst(fit.covariance[3:, 3:])
     if worst_shift > config.max_translation_sigma or worst_turn > config.max_rotation_sigma:
         return replace(
             finding,
@@ -247,6 +241,13 @@ def _judged(
             reason=f"the points say the camera jumped by {shift:.2f} m and {np.degrees(turn):.0f} degrees",
         )
     return finding
+
+
+def _worst(covariance: NDArray[np.float64]) -> float:
+    """Return the standard deviation in the direction where it is largest, of a (3, 3) covariance."""
+    if not np.isfinite(covariance).all():
+        return float("inf")
+    return float(np.sqrt(np.linalg.eigvalsh(covariance)[-1]))
 
 
 def _percent(share: float) -> str:

@@ -1,0 +1,145 @@
+"""What ego-motion remembers, and how certain it is of what it makes of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
+from cotracker_ros.reconstruction.landmarks import Landmarks, PoseFit, no_landmarks
+from cotracker_ros.reconstruction.pose_check import PoseHistory
+from cotracker_ros.reconstruction.rigid import rotation_exp, rotation_log
+from cotracker_ros.reconstruction.scene import OdometryState
+
+_NS = 1e-9
+_SEED = 4
+_TWIST_GAIN = 0.5  # of a new velocity against the ones before
+_NOISE_GAIN = 0.05  # of the noise of one image against the images before
+_NOISES = (0.5, 5.0)  # bounds of `EgoMotionState.noise`
+_HALF = 0.455  # median of a squared standard normal
+_ENOUGH = 20  # landmarks whose errors say something of the noise
+
+
+@dataclass
+class EgoMotionState:
+    """Everything that is remembered; its size is bounded by that of the list of tracks.
+
+    Attributes:
+        generator: Where chance comes from.
+        landmarks: Of all tracks.
+        pose: (4, 4) fixed_from_camera of the last measured image.
+        covariance: (6, 6) of it.
+        twist: (6,) velocity in the camera's axes, m/s and rad/s.
+        twist_covariance: (6, 6) of it.
+        epoch: Of the tracks.
+        stamp: Of the last image, ns.
+        measured: Stamp of the last image whose pose was measured, ns.
+        keyframe: Stamp of the last image that gave landmarks, ns; None before the first.
+        status: Of the last image.
+        history: Given poses of the last seconds, with the tracks'.
+        noise: (2,) how many times larger than said the noise of tracks and of depths is.
+    """
+
+    generator: np.random.Generator
+    landmarks: Landmarks = field(default_factory=lambda: no_landmarks([]))
+    pose: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
+    covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((6, 6)))
+    twist: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
+    twist_covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((6, 6)))
+    epoch: int = 0
+    stamp: int = 0
+    measured: int = 0
+    keyframe: int | None = None
+    status: OdometryState = OdometryState.TRACKING
+    history: PoseHistory = field(default_factory=PoseHistory)
+    noise: NDArray[np.float64] = field(default_factory=lambda: np.ones(2))
+
+
+def new_state() -> EgoMotionState:
+    """Return what is known before the first image; chance is always the same."""
+    return EgoMotionState(np.random.default_rng(_SEED))
+
+
+def carried_on(state: EgoMotionState, stamp: int, config: EgoMotionConfig) -> NDArray[np.float64]:
+    """Return the (4, 4) pose expected at `stamp` ns by the last one and its velocity, which dies away."""
+    gap = max((stamp - state.measured) * _NS, 0.0)
+    way = state.twist * (config.coast_seconds * -np.expm1(-gap / config.coast_seconds))
+    pose = state.pose.copy()
+    pose[:3, 3] += pose[:3, :3] @ way[:3]
+    pose[:3, :3] = pose[:3, :3] @ rotation_exp(way[3:])
+    return pose
+
+
+def prediction_covariance(
+    twist_covariance: NDArray[np.float64], gap: float, config: EgoMotionConfig
+) -> NDArray[np.float64]:
+    """Return the (6, 6) covariance of a prediction over `gap` s; all axes are taken as alike."""
+    wander = np.array([config.acceleration] * 3 + [config.turn_acceleration] * 3) * gap**2 / 2
+    variance = np.repeat(np.diagonal(twist_covariance).reshape(2, 3).max(axis=1), 3)
+    return np.diag(variance * gap**2 + wander**2)
+
+
+def grown_covariance(
+    state: EgoMotionState, gap: float, lost: bool, config: EgoMotionConfig
+) -> NDArray[np.float64]:
+    """Return the (6, 6) covariance of the pose carried on for `gap` s."""
+    covariance = state.covariance + prediction_covariance(
+        state.twist_covariance, min(gap, config.lost_seconds), config
+    )
+    if not lost:
+        return covariance
+    return covariance + np.diag([config.lost_distance**2] * 3 + [config.lost_angle**2] * 3)
+
+
+def free_twist(config: EgoMotionConfig) -> NDArray[np.float64]:
+    """Return the (6, 6) covariance of a velocity that nobody measured: what a second's acceleration makes."""
+    return np.diag([config.acceleration**2] * 3 + [config.turn_acceleration**2] * 3)
+
+
+def follow_twist(state: EgoMotionState, fit: PoseFit, gap: float, config: EgoMotionConfig) -> None:
+    """Take the motion since the last measured image into the velocity."""
+    turn = state.pose[:3, :3]
+    way = turn.T @ (fit.pose[:3, 3] - state.pose[:3, 3])
+    spin = rotation_log(turn.T @ fit.pose[:3, :3])
+    state.twist = state.twist + _TWIST_GAIN * (np.concatenate([way, spin]) / gap - state.twist)
+    # What two noisy poses make of a velocity, less by the filter's gain, and by how much the filter lags.
+    axes = np.zeros((6, 6))
+    axes[:3, :3] = axes[3:, 3:] = fit.pose[:3, :3].T
+    noise = axes @ fit.covariance @ axes.T * (2 / gap**2 * _TWIST_GAIN / (2 - _TWIST_GAIN))
+    state.twist_covariance = noise + free_twist(config) * (gap / _TWIST_GAIN) ** 2
+
+
+def judged_noise(
+    noise: NDArray[np.float64], fit: PoseFit, seasoned: NDArray[np.bool_], far: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return `EgoMotionState.noise` after what an image says of it.
+
+    Args:
+        noise: As believed before.
+        fit: The errors of M landmarks.
+        seasoned: (M,) bool, those that agree and were seen often.
+        far: (M,) bool, those whose tracks have come far in the image: they say nothing of the tracks' noise.
+    """
+    squared = fit.residual**2 / fit.spread[:, [0, 1, 2], [0, 1, 2]]
+    judged = noise.copy()
+    for index, errors in enumerate((squared[seasoned & ~far, :2], squared[seasoned, 2:])):
+        if len(errors) >= _ENOUGH:
+            judged[index] *= (float(np.median(errors)) / _HALF) ** (_NOISE_GAIN / 2)
+    return np.clip(judged, *_NOISES)
+
+
+def systematic_covariance(way: float, depth: float, config: EgoMotionConfig) -> NDArray[np.float64]:
+    """Return the (6, 6) covariance of a pose by what is wrong with all tracks alike, above all calibration.
+
+    An error in the image of `EgoMotionConfig.image_drift` times the tracks' way is taken for a turn, or
+    for a shift that looks the same at the landmarks' depth.
+
+    Args:
+        way: Of the tracks since they became landmarks, rad.
+        depth: Of the landmarks, m.
+        config: Knows the share.
+    """
+    turn = config.image_drift * way
+    return np.diag([(turn * depth) ** 2] * 3 + [turn**2] * 3)
