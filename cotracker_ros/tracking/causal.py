@@ -1,10 +1,10 @@
 """The tracker for causal networks: each image is answered at once, and nothing is computed twice.
 
 A point starts in each image where Lucas-Kanade says it went, at up to VGA resolution; those that it loses
-start where their neighbours' motion takes them. The network compares what it sees there with the query, puts
-the point right and says whether it is the point at all. Last, the patch around the query is fitted; where the
-network doubts, also at the place whose features are most like the query's. The fit is affine, and where that
-finds nothing, a shift alone.
+start where the company of their query takes them, or else where their neighbours go. The network compares
+what it sees there with the query, puts the point right and says whether it is the point at all. Last, the patch
+around the query is fitted; where the network doubts, also at the place whose features are most like the
+query's. The fit is affine, and where that finds nothing, a shift alone.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor
 from cotracker_ros.model import CoTracker3, Estimates
 from cotracker_ros.model.cotracker3 import add_update
 from cotracker_ros.tracking.affine import ALIKE, SURE, fit_affine, identity_warps
+from cotracker_ros.tracking.company import by_company
 from cotracker_ros.tracking.config import KltConfig, TrackerConfig, refinement_passes, visible_from
 from cotracker_ros.tracking.lucas_kanade import NOT_HOME, carry_on, follow
 from cotracker_ros.tracking.network_tracker import NetworkTracker
@@ -36,6 +37,8 @@ BELIEVED = 2.0
 TRUST = 0.25
 """Share of the network's correction of a position that is taken: Lucas-Kanade and patches are more exact."""
 _FARTHEST = 6.0  # px that an affine fit may move a point
+CLOSE_COMPANY = 2.0
+"""Spread of a lost point's company, px of the network's input, up to which it is taken along."""
 LOW = 0.5
 """Visibility times confidence below which a point is looked for elsewhere."""
 
@@ -146,7 +149,7 @@ class CausalTracker(NetworkTracker):
         last = Estimates(*(part[index] for part in state.estimates))
         estimates = last
         if before is not None:
-            estimates = self._start(last, new, before, grey)
+            estimates = self._start(last, new, rows, before, grey)
         refined = self._refine_from(last, estimates, index)
         # A query is where it was asked for.
         taken = torch.where(new, 0.0, TRUST).to(last.xy)[:, None, None]
@@ -178,14 +181,26 @@ class CausalTracker(NetworkTracker):
         return start
 
     def _start(
-        self, last: Estimates, new: Tensor, before: NDArray[np.uint8], grey: NDArray[np.uint8]
+        self,
+        last: Estimates,
+        new: Tensor,
+        rows: NDArray[np.int64],
+        before: NDArray[np.uint8],
+        grey: NDArray[np.uint8],
     ) -> Estimates:
         """Carry the last estimates on to the newest image; new rows are in it already."""
         scale = self._scale()
         xy = self._in_grey((last.xy[:, 0] * scale).cpu().numpy()).astype(np.float32)
         grey_px = float(self._image_per_input().mean()) / grey_factor(self.state.image_size)
         followed = follow(before, grey, xy, replace(STARTS, max_error=STARTS.max_error * grey_px))
-        carried = carry_on(xy, followed, _belief(last)[:, 0].cpu().numpy())
+        belief = _belief(last)[:, 0].cpu().numpy()
+        carried = carry_on(xy, followed, belief)
+        sure = followed.home & (belief > LOW) & ~new.cpu().numpy()
+        company = by_company(
+            self._in_grey(self.table.query_xy[rows]), self.table.query_frame[rows], carried, sure
+        )
+        taken_along = ~sure & (company.spread < CLOSE_COMPANY * grey_px)
+        carried = np.where(taken_along[:, None], company.xy, carried)
         moved = torch.from_numpy(self._in_image(carried)).to(last.xy) / scale
         doubt = NOT_HOME * torch.from_numpy(~followed.home).to(last.confidence)
         return last._replace(
