@@ -91,8 +91,10 @@ class SceneOutput:
 
     def _publish_transforms(self, odometry: CameraOdometry | None, bodies: RigidBodies | None) -> None:
         transforms = []
-        # A lost camera has no transform: whoever needs one waits instead of driving by a guess.
-        if odometry is not None and self._config.odometry_tf and odometry.state is not OdometryState.LOST:
+        # A lost camera has no transform: whoever needs one waits instead of driving by a guess. And what TF
+        # has told is not told to it again.
+        known = odometry is not None and odometry.state is not OdometryState.LOST and not odometry.given
+        if odometry is not None and known and self._config.odometry_tf:
             child = odometry.child_frame_id
             transforms.append(transform_fields(odometry.stamp, odometry.frame_id, child, odometry.pose))
         if bodies is not None and self._config.body_tf:

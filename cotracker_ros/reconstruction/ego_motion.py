@@ -130,6 +130,7 @@ class EgoMotion:
             covariance=odometry.covariance + np.diag(np.repeat(apart**2, 3)),
             state=status,
             reason=reason,
+            given=True,
         )
 
     def _estimate(self, points: CameraPoints, frame_id: str, child_frame_id: str) -> Odometry:

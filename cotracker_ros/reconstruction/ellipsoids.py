@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 def ellipsoids(
     ray: NDArray[np.float64], across: NDArray[np.float64], along: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return (N, 3, 3) matrices with the eigenvalue `along` (N,) for unit vectors `ray` (N, 3), else `across`.
+    """Return (N, 3, 3) matrices with eigenvalue `along` (N,) for unit vectors `ray` (N, 3), else `across`.
 
     Variances give covariances, inverse variances give information.
     """

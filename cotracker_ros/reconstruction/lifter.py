@@ -319,11 +319,14 @@ class Lifter:
         """Count what the odometry could not tell, and return it for the robot's frame."""
         if odometry is None:
             return None
-        if odometry.state is not OdometryState.TRACKING:
-            name = f"odometry_{odometry.state.name.lower()}"
+        when = _seconds(odometry.stamp)
+        if odometry.given and odometry.state is OdometryState.LOST:
             self._count(
-                name, f"the camera's pose at {_seconds(odometry.stamp)} is a guess: {odometry.reason}"
+                "pose_contradicted", f"TF's pose of the camera at {when} is doubtful: {odometry.reason}"
             )
+        elif not odometry.given and odometry.state is not OdometryState.TRACKING:
+            name = f"odometry_{odometry.state.name.lower()}"
+            self._count(name, f"the camera's pose at {when} is a guess: {odometry.reason}")
         if known.base_from_camera is None:
             return odometry
         return odometry_of(odometry, self.config.base_frame, known.base_from_camera)

@@ -102,6 +102,7 @@ class LifterCounters:
         hurried: Images that had to stop waiting because too many waited.
         odometry_predicted: Images in which the tracks did not tell the camera's pose; it was carried on.
         odometry_lost: Images in which the camera's pose was only a guess.
+        pose_contradicted: Images in which the tracks contradicted the camera's pose by TF.
         time_jumps: Times that the stamps of the tracks or of the depth images went back.
     """
 
@@ -124,6 +125,7 @@ class LifterCounters:
     hurried: int = 0
     odometry_predicted: int = 0
     odometry_lost: int = 0
+    pose_contradicted: int = 0
     time_jumps: int = 0
 
     @property

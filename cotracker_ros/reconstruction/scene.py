@@ -38,6 +38,8 @@ class Odometry:
         state: How much it is worth.
         reason: Why it is not TRACKING, one sentence; "" when it is.
         points: Points that agree with the pose.
+        given: Whether the pose is somebody else's (TF's), which the tracks confirm (TRACKING), cannot judge
+            (PREDICTED) or contradict (LOST).
     """
 
     stamp: int
@@ -50,6 +52,7 @@ class Odometry:
     state: OdometryState
     reason: str
     points: int
+    given: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +114,9 @@ class SceneUpdate:
 
     Attributes:
         tracks: The tracks in space, in the target frame.
-        odometry: The camera's pose by the tracks; None where it is not asked for.
-        bodies: The moving bodies, in the fixed frame; None where they are not asked for.
+        odometry: The camera's pose by the tracks, or TF's as they judge it; None where nobody knows how the
+            camera moves.
+        bodies: The moving bodies, in the fixed frame; None there, too.
     """
 
     tracks: Tracks3D

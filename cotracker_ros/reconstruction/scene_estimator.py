@@ -60,7 +60,8 @@ class SceneEstimate:
     Attributes:
         lifted: The points.
         fixed_from_camera: (4, 4) pose of the camera, m.
-        odometry: The camera's pose by the tracks; None where the fixed frame is the camera's.
+        odometry: The camera's pose by the tracks, or the given one as they judge it; None where the fixed
+            frame is the camera's.
         bodies: The moving bodies; None where the fixed frame is the camera's.
     """
 
@@ -143,26 +144,33 @@ class SceneEstimator:
         guess = self._ego_motion.predict(tracks.stamp) if given is None else given
         expected = transform_points(invert_pose(guess), before.position)[:, 2]
         measured = measure_points(tracks, sight, expected, config.sampling)
-        pixel_sigma = config.sampling.pixel_sigma / sight.camera.K[0, 0]
+        pixel = 1 / float(sight.camera.K[0, 0])  # rad
         odometry = None
-        if given is None:
-            odometry = self._follow_camera(tracks, measured, before, frames)
-        pose = given if odometry is None else odometry.pose
-        assert pose is not None
-        if odometry is not None and odometry.state is not OdometryState.TRACKING:
+        if frames.fixed != frames.camera:
+            odometry = self._follow_camera(tracks, measured, before, frames, given)
+        pose = guess if odometry is None else odometry.pose
+        if given is None and odometry is not None and odometry.state is not OdometryState.TRACKING:
             lifted = show_points(tracks, measured, pose, states, config.motion)
-            bodies: RigidBodies | None = self._carry_bodies_on(tracks, lifted, frames, pose)
+            bodies: RigidBodies | None = self._carry_bodies_on(tracks, lifted, frames, pose, pixel)
         else:
             feigned = self._feigned(before.position, pose, tracks.stamp)
+            pixel_sigma = config.sampling.pixel_sigma * pixel
             lifted = place_points(tracks, measured, pose, states, pixel_sigma, config.motion, feigned)
-            bodies = self._add(tracks, lifted, frames, pose, pixel_sigma)
+            bodies = self._add(tracks, lifted, frames, pose, pixel)
             if sight.depth is not None:
                 self.map.check(sight.depth, sight.camera, pose)
         self.points = lifted.states
         return SceneEstimate(lifted, pose, odometry, bodies)
 
-    def _follow_camera(self, tracks: Tracks, measured: Measured, before: Motion, frames: Frames) -> Odometry:
-        """Find the camera's pose by the tracks that stand still."""
+    def _follow_camera(
+        self,
+        tracks: Tracks,
+        measured: Measured,
+        before: Motion,
+        frames: Frames,
+        given: NDArray[np.float64] | None,
+    ) -> Odometry:
+        """Find the camera's pose by the tracks that stand still, or check the given one by them."""
         # Without depth, a ray still tells of the rotation.
         seen = np.isfinite(measured.sigma)
         points = CameraPoints(
@@ -174,7 +182,7 @@ class SceneEstimator:
             image_sigma=measured.image_sigma,
             moving=before.kind == PointMotion.MOVING,
         )
-        return self._ego_motion.update(points, frames.fixed, frames.camera)
+        return self._ego_motion.update(points, frames.fixed, frames.camera, given)
 
     def _feigned(
         self, position: NDArray[np.float64], pose: NDArray[np.float64], stamp: int
@@ -186,25 +194,27 @@ class SceneEstimator:
         return feigned_speed(position, last[1], pose, (stamp - last[0]) * _NS)
 
     def _carry_bodies_on(
-        self, tracks: Tracks, lifted: Lifted, frames: Frames, pose: NDArray[np.float64]
+        self, tracks: Tracks, lifted: Lifted, frames: Frames, pose: NDArray[np.float64], pixel: float
     ) -> RigidBodies:
         """Return the bodies as their twists have them, without a look at the points."""
         unseen = np.where(lifted.source == DepthSource.MEASURED, DepthSource.HELD, lifted.source)
         in_fixed = tracks_3d(tracks, lifted, frames.fixed, np.eye(4))
-        return self._bodies.update(replace(in_fixed, source=unseen.astype(np.uint8)), pose)
+        return self._bodies.update(replace(in_fixed, source=unseen.astype(np.uint8)), pose, pixel)
 
     def _add(
-        self, tracks: Tracks, lifted: Lifted, frames: Frames, pose: NDArray[np.float64], pixel_sigma: float
+        self, tracks: Tracks, lifted: Lifted, frames: Frames, pose: NDArray[np.float64], pixel: float
     ) -> RigidBodies | None:
         """Take an image's points into the bodies and the map; return the bodies."""
         in_fixed = tracks_3d(tracks, lifted, frames.fixed, np.eye(4))
         bodies, held = None, None
         if frames.fixed != frames.camera:
-            bodies = self._bodies.update(in_fixed, pose)
+            bodies = self._bodies.update(in_fixed, pose, pixel)
             if bodies.bodies:
                 members = np.concatenate([body.members for body in bodies.bodies])
                 held = np.isin(tracks.ids, members)
-        self.map.add(in_fixed, centre=pose[:3, 3], exclude=held, ray_sigma=pixel_sigma)
+        self.map.add(
+            in_fixed, centre=pose[:3, 3], exclude=held, ray_sigma=pixel * self._config.sampling.pixel_sigma
+        )
         return bodies
 
     def _follow_stream(self, frames: Frames, epoch: int, origin: NDArray[np.float64]) -> None:

@@ -223,7 +223,7 @@ class BagOutput:
             if scene.bodies is not None:
                 fields = rigid_body_array_fields(scene.bodies)
                 self._bag.write("/lifter/bodies", "cotracker_ros/msg/RigidBodyArray", step.logged, fields)
-            if self._with_inputs and scene.odometry is not None:
+            if self._with_inputs and scene.odometry is not None and not scene.odometry.given:
                 self._write_pose(scene.odometry, step.logged)
             self._history.add(scene)
             self._write_markers(step.logged)

@@ -2,8 +2,8 @@
 
 A point starts in each image where Lucas-Kanade says it went, at up to VGA resolution; those that it loses
 start where the company of their query takes them, or else where their neighbours go. The network compares
-what it sees there with the query, puts the point right and says whether it is the point at all. Last, the patch
-around the query is fitted; where the network doubts, also at the place whose features are most like the
+what it sees there with the query, puts the point right and says whether it is the point at all. Last, the
+patch around the query is fitted; where the network doubts, also at the place whose features are most like the
 query's. The fit is affine, and where that finds nothing, a shift alone.
 """
 

@@ -307,8 +307,9 @@ def moving_camera():
         for image in range(start, start + images):
             x = 0.01 * image
             buffer.set("world", OPTICAL, image * FRAME, pose_matrix((x, 0, 0), (0, 0, 0, 1)))
-            truth = np.array([[0.2, 0.1, 1.5], [0.5, -0.2, 1.5]]) - [x, 0, 0]
-            step(lifter, image, CAMERA.project(truth), flat_depth(1.5), epoch=epoch)
+            # In the middle of voxels: at their edges, rounding would decide which one a point is in.
+            truth = np.array([[0.205, 0.105, 1.505], [0.505, -0.205, 1.505]]) - [x, 0, 0]
+            step(lifter, image, CAMERA.project(truth), flat_depth(1.505), epoch=epoch)
 
     return lifter, play
 
