@@ -237,8 +237,9 @@ def fit_pose(
     plain = np.minimum(_PLAIN * trust, 1.0)
     weighted = np.einsum("abm,kbm->kam", information, seen.by_pose)
     residual, squared = _errors(pose, position, measured, information)
+    first_tight = _WIDE_STEPS if wide else 0
     for step in range(_STEPS):
-        if step < _WIDE_STEPS:
+        if step < first_tight:
             weight = trust / (1 + squared / _WIDE**2)
         else:
             weight = plain * np.maximum(1 - squared / cutoff**2, 0.0) ** 2
@@ -249,7 +250,7 @@ def fit_pose(
         change = solve_normal(normal, weighted.reshape(6, -1) @ (residual * weight).reshape(-1))
         pose = moved(pose, change)
         residual, squared = _errors(pose, position, measured, information)
-        if step >= _WIDE_STEPS and np.abs(change).max() < _STILL:
+        if step >= first_tight and np.abs(change).max() < _STILL:
             break
     agrees = squared < cutoff**2
     normal = (weighted * np.where(agrees, plain, 0.0)).reshape(6, -1) @ seen.by_pose.reshape(6, -1).T
