@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from cotracker_ros.evaluation.candidates import Candidate, CandidateError, OnlineCandidate
 from cotracker_ros.evaluation.datasets.rgbd import Intrinsics, RgbdFrame
-from cotracker_ros.evaluation.datasets.static_scene import open_static_scene
+from cotracker_ros.evaluation.datasets.static_scene import registered_static_scene
 from cotracker_ros.evaluation.recorded_scenes import (
     RgbdOdometryScore,
     score_recording,
@@ -112,7 +112,7 @@ def evaluate_recording(
 
     def frames(who: str) -> Iterator[RgbdFrame]:
         bar = tqdm(
-            open_static_scene(path, intrinsics),
+            registered_static_scene(path, intrinsics),
             desc=f"{path.resolve().name}, poses by {who}",
             unit="image",
             disable=not progress,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,11 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotracker_ros.evaluation.datasets.errors import DatasetError
-from cotracker_ros.evaluation.datasets.rgbd import FrameLoader, Intrinsics, RgbdFrame, read_frame
+from cotracker_ros.evaluation.datasets.registration import register_depth
+from cotracker_ros.evaluation.datasets.rgbd import (
+    FrameLoader,
+    Intrinsics,
+    RgbdFrame,
+    camera_for,
+    read_frame,
+)
 from cotracker_ros.reconstruction.camera import CameraModel
+from cotracker_ros.reconstruction.poses import invert_pose, pose_matrix
 
 # The nominal focal length of 585 px is that of the depth camera; 520 px fits what the colour images show.
 _CAMERA = CameraModel.pinhole(640, 480, 520.0, 520.0, 320.0, 240.0)
+# The nominal Kinect: the depth camera, whose poses these are, sits 25 mm beside the colour camera.
+_DEPTH_CAMERA = CameraModel.pinhole(640, 480, 585.0, 585.0, 320.0, 240.0)
+_COLOUR_CAMERA = CameraModel.pinhole(640, 480, 525.0, 525.0, 320.0, 240.0)
+_COLOUR_FROM_DEPTH = pose_matrix((-0.025, 0, 0), (0, 0, 0, 1))
 _MILLIMETRES = 1000.0
 _COLOUR = "frame-*.color.*"
 _COLOUR_SUFFIXES = {".png", ".jpg"}
@@ -38,6 +51,26 @@ def seven_scenes_frames(folder: Path, intrinsics: Intrinsics | None = None) -> I
     """
     files = sorted(file for file in folder.glob(_COLOUR) if file.suffix in _COLOUR_SUFFIXES)
     return (partial(_load, file, intrinsics) for file in files)
+
+
+def registered(frame: RgbdFrame, intrinsics: Intrinsics | None = None) -> RgbdFrame:
+    """Return a frame of this data set with its depth registered to its colour image.
+
+    The depth images are as the depth camera saw them: some 20 px off at the sides of the colour images.
+
+    Args:
+        frame: As `seven_scenes_frames` gives it.
+        intrinsics: Of the colour images, instead of the nominal ones.
+    """
+    size = frame.size
+    camera = camera_for(size, _COLOUR_CAMERA, intrinsics)
+    depth_camera = camera_for(size, _DEPTH_CAMERA, None)
+    return replace(
+        frame,
+        depth=register_depth(frame.depth, depth_camera, camera, _COLOUR_FROM_DEPTH),
+        pose=frame.pose @ invert_pose(_COLOUR_FROM_DEPTH),
+        camera=camera,
+    )
 
 
 def _load(colour: Path, intrinsics: Intrinsics | None) -> RgbdFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from cotracker_ros.evaluation.datasets.errors import DatasetError
 from cotracker_ros.evaluation.datasets.rgbd import FrameLoader, Intrinsics, RgbdFrame
 from cotracker_ros.evaluation.datasets.rgbd_bag import bag_frames
-from cotracker_ros.evaluation.datasets.seven_scenes import is_seven_scenes, seven_scenes_frames
+from cotracker_ros.evaluation.datasets.seven_scenes import is_seven_scenes, registered, seven_scenes_frames
 from cotracker_ros.evaluation.datasets.tum_rgbd import is_tum_rgbd, tum_rgbd_frames
 from cotracker_ros.reconstruction.poses import transform_points
 from cotracker_ros.recordings.bagfile import bag_kind
@@ -176,6 +177,21 @@ def open_static_scene(
         f"{path} is no static scene: give a bag, a 7-Scenes sequence (frame-*.color.png, .depth.png, "
         ".pose.txt) or a TUM RGB-D one (rgb.txt, depth.txt, groundtruth.txt)"
     )
+
+
+def registered_static_scene(path: Path, intrinsics: Intrinsics | None = None) -> Iterator[FrameLoader]:
+    """List the frames of a recording with depth that is registered to the colour images.
+
+    It is as the recording gives it, but for 7-Scenes; see `seven_scenes.registered`.
+    """
+    loaders = open_static_scene(path, intrinsics)
+    if bag_kind(path) or not is_seven_scenes(path):
+        return loaders
+    return (partial(_registered, load, intrinsics) for load in loaders)
+
+
+def _registered(load: FrameLoader, intrinsics: Intrinsics | None) -> RgbdFrame:
+    return registered(load(), intrinsics)
 
 
 def _clips(
