@@ -201,6 +201,6 @@ def _score(
     return RecordedScore(
         measured,
         held,
-        score_odometry(poses, stamps, run.updates),
+        score_odometry(poses, stamps, run),
         median_p95(np.array(run.seconds) * 1e3),
     )

@@ -146,7 +146,7 @@ def score_scene(sequence: RgbdSequence, run: SceneRun) -> SceneScore:
         ),
         slid=float(slid.sum() / max(visible.sum(), 1)),
         flags=motion_flags(rows.motion, speed, clear & ~slid & (rows.source != DepthSource.NONE)),
-        odometry=score_odometry(sequence.camera_poses, sequence.stamps, run.updates),
+        odometry=score_odometry(sequence.camera_poses, sequence.stamps, run),
         bodies=bodies,
         precision=assignment.precision,
         recall=assignment.recall,
@@ -172,11 +172,11 @@ def world_from_fixed(
 
 
 def score_odometry(
-    camera_poses: NDArray[np.float64], stamps: NDArray[np.int64], updates: Sequence[SceneUpdate]
+    camera_poses: NDArray[np.float64], stamps: NDArray[np.int64], run: SceneRun
 ) -> OdometryScore | None:
-    """Compare the poses of the camera (T, 4, 4) at stamps (T,) with odometry; None if there is none."""
-    given = {update.odometry.stamp: update.odometry for update in updates if update.odometry is not None}
-    if not given:
+    """Compare the poses of the camera (T, 4, 4) at stamps (T,) with odometry; None where TF gave it."""
+    given = {update.odometry.stamp: update.odometry for update in run.updates if update.odometry is not None}
+    if not given or run.lifter.config.camera_pose != "tracks":
         return None
     poses = np.full((len(stamps), 4, 4), np.nan)
     for k, stamp in enumerate(stamps.tolist()):
