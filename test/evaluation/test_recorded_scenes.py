@@ -84,7 +84,7 @@ def test_an_evaluation_goes_on_without_open3d(monkeypatch, frames, tmp_path):
 
     monkeypatch.setattr(scene_evaluation, "score_rgbd_odometry", missing)
     monkeypatch.setattr(
-        scene_evaluation, "open_static_scene", lambda *_: iter([lambda f=frame: f for frame in frames])
+        scene_evaluation, "registered_static_scene", lambda *_: iter([lambda f=frame: f for frame in frames])
     )
     found = scene_evaluation.evaluate_recording(tmp_path, make_candidates(["klt"]), points=40)
     assert found.open3d is None and set(found.trackers["klt"]) == {"tracks", "transforms"}
