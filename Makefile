@@ -30,6 +30,7 @@ test: setup
 	@$(IN_ENV) ruff check .
 	@$(IN_ENV) ruff format --check .
 	@$(IN_ENV) mypy
+	@$(IN_ENV) mypy examples
 	@OMP_NUM_THREADS=1 $(IN_ENV) python -m pytest $(PYTEST_ARGS)
 
 clean:

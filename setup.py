@@ -55,7 +55,7 @@ setup(
             "open3d-cpu>=0.19; platform_system == 'Linux' and platform_machine == 'x86_64'",
             "open3d>=0.19; platform_system != 'Linux' or platform_machine != 'x86_64'",
         ],
-        "rerun": ["rerun-sdk>=0.23"],
+        "rerun": ["rerun-sdk>=0.41"],
         "train": ["scikit-image>=0.20", "tensorboard>=2.10"],
     },
     entry_points={"console_scripts": ["cotracker_ros = cotracker_ros.cli:main"]},
