@@ -39,6 +39,10 @@ TRUST = 0.25
 _FARTHEST = 6.0  # px that an affine fit may move a point
 CLOSE_COMPANY = 2.0
 """Spread of a lost point's company, px of the network's input, up to which it is taken along."""
+TOGETHER, LOYAL = 3.0, 5
+"""A point goes with its company when it is this near to it, px of the network's input, in so many images."""
+STRAY = 10.0
+"""Such a point is a stray when it is further from its company than this, px of the network's input."""
 LOW = 0.5
 """Visibility times confidence below which a point is looked for elsewhere."""
 
@@ -98,6 +102,8 @@ class CausalTracker(NetworkTracker):
         state.templates = blank if state.templates is None else torch.cat([state.templates, blank])
         as_seen = torch.from_numpy(identity_warps(count))
         state.warps = as_seen if state.warps is None else torch.cat([state.warps, as_seen])
+        never = torch.zeros(count, dtype=torch.long)
+        state.accompanied = never if state.accompanied is None else torch.cat([state.accompanied, never])
         rows = np.arange(len(state) - count, len(state))
         self._begin(rows[self.table.query_frame[rows] < state.frames], BELIEVED)
 
@@ -111,6 +117,8 @@ class CausalTracker(NetworkTracker):
             state.templates = state.templates[torch.from_numpy(rows)]
         if state.warps is not None:
             state.warps = state.warps[torch.from_numpy(rows)]
+        if state.accompanied is not None:
+            state.accompanied = state.accompanied[torch.from_numpy(rows)]
         return rows
 
     def _begin(self, rows: NDArray[np.int64], belief: float) -> None:
@@ -196,17 +204,38 @@ class CausalTracker(NetworkTracker):
         belief = _belief(last)[:, 0].cpu().numpy()
         carried = carry_on(xy, followed, belief)
         sure = followed.home & (belief > LOW) & ~new.cpu().numpy()
-        company = by_company(
-            self._in_grey(self.table.query_xy[rows]), self.table.query_frame[rows], carried, sure
-        )
-        taken_along = ~sure & (company.spread < CLOSE_COMPANY * grey_px)
-        carried = np.where(taken_along[:, None], company.xy, carried)
+        carried, strays = self._keep_company(rows, carried, sure, grey_px)
         moved = torch.from_numpy(self._in_image(carried)).to(last.xy) / scale
-        doubt = NOT_HOME * torch.from_numpy(~followed.home).to(last.confidence)
+        doubt = NOT_HOME * torch.from_numpy(~followed.home | strays).to(last.confidence)
         return last._replace(
             xy=torch.where(new[:, None, None], last.xy, moved[:, None]),
             confidence=torch.where(new[:, None], last.confidence, last.confidence - doubt[:, None]),
         )
+
+    def _keep_company(
+        self, rows: NDArray[np.int64], xy: NDArray[np.float32], sure: NDArray[np.bool_], px: float
+    ) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+        """Take lost points along with the company of their query, and strays back to it.
+
+        Args:
+            rows: The rows of the N points.
+            xy: (N, 2) where they are carried, px of the grey image.
+            sure: (N,) bool, those that know where they are.
+            px: Of the grey image for one of the network's input.
+
+        Returns:
+            Where they should be (N, 2), and (N,) bool, which of them are strays: they went with their company
+            for long and are suddenly far from it, as when they slid onto what hides them.
+        """
+        assert self.state.accompanied is not None
+        query, frame = self.table.query_xy[rows], self.table.query_frame[rows]
+        company = by_company(self._in_grey(query), frame, xy, sure)
+        close = company.spread < CLOSE_COMPANY * px
+        apart = np.linalg.norm(xy - company.xy, axis=1)
+        index = torch.from_numpy(rows)
+        self.state.accompanied[index] += torch.from_numpy(close & sure & (apart < TOGETHER * px))
+        strays = close & (apart > STRAY * px) & (self.state.accompanied[index] >= LOYAL).numpy()
+        return np.where((close & (~sure | strays))[:, None], company.xy, xy), strays
 
     def _polish(self, estimates: Estimates, rows: NDArray[np.int64], grey: NDArray[np.uint8]) -> Estimates:
         """Fit the query's patch, and believe in points where it is found."""

@@ -19,7 +19,12 @@ from cotracker_ros.tracking.table import TrackTable
 _NUMBERS = ("frames", "answered", "start", "finished")
 _LISTS = ("pyramid", "support", "memory", "virtual_memory")
 _TENSORS = ("embedding", "known")
-_IMAGES = ("grey", "templates", "warps")  # stay in the computer's memory, where OpenCV finds them
+_IMAGES = (
+    "grey",
+    "templates",
+    "warps",
+    "accompanied",
+)  # stay in the computer's memory, where OpenCV finds them
 
 
 @dataclass(eq=False)
@@ -46,6 +51,7 @@ class StreamState:
         grey: (H, W) uint8, the newest image for Lucas-Kanade, for causal networks.
         templates: (R, side, side) uint8, the image around each query, for the same.
         warps: (R, 2, 2) float32, how each of them lies in the newest image, for the same.
+        accompanied: (R,) int64, images in which the row moved as the company of its query did, for the same.
     """
 
     table: TrackTable = field(default_factory=TrackTable)
@@ -67,6 +73,7 @@ class StreamState:
     grey: Tensor | None = None
     templates: Tensor | None = None
     warps: Tensor | None = None
+    accompanied: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.table)

@@ -145,3 +145,40 @@ def test_patches_at_the_edge_repeat_it() -> None:
     assert inside.tolist() == [[SIDE // 2 + 0.5, SIDE // 2]]
     assert patches[0, SIDE // 2, SIDE // 2] == picture[9, 0]
     assert patches[0, -1, 0] == picture[9, 0]
+
+
+def _slid(tracker: CausalTracker, row: int, by: tuple[float, float]) -> None:
+    """Put a track of the tracker elsewhere, as when it slid onto what hides it."""
+    scale = tracker._scale()
+    estimates = tracker.state.estimates
+    assert estimates is not None
+    estimates.xy[row, 0] += torch.tensor(by).to(estimates.xy) / scale
+
+
+def test_a_stray_is_brought_back_to_the_company_that_it_kept(network: CoTracker3) -> None:
+    """A point that went with its neighbours for many images is suddenly 40 px from them."""
+    clip = drifting_clip(9, frames=14, size=(256, 192), tracks=60)
+    begun = clip.visible[0]
+    tracker = CausalTracker(network, CONFIG)
+    tracker.add_points(clip.xy[0, begun])
+    truth = clip.xy[:, begun]
+    for t in range(12):
+        tracker.track(clip.frames[t])
+    good = np.linalg.norm(tracker.track(clip.frames[12])[0].xy - truth[12], axis=1) < 2
+    loyal = (tracker.state.accompanied >= 5).numpy()
+    row = int(np.flatnonzero(good & loyal)[0])
+    _slid(tracker, row, (40.0, 0.0))
+    (answer,) = tracker.track(clip.frames[13])
+    assert np.linalg.norm(answer.xy[row] - truth[13, row]) < 3
+
+
+def test_a_point_that_never_kept_company_goes_its_own_way(network: CoTracker3) -> None:
+    clip = drifting_clip(9, frames=3, size=(256, 192), tracks=60)
+    begun = clip.visible[0]
+    tracker = CausalTracker(network, CONFIG)
+    tracker.add_points(clip.xy[0, begun])
+    tracker.track(clip.frames[0])
+    (before,) = tracker.track(clip.frames[1])
+    _slid(tracker, 0, (40.0, 0.0))
+    (answer,) = tracker.track(clip.frames[2])
+    assert answer.xy[0, 0] - before.xy[0, 0] > 20
