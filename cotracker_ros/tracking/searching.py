@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RADIUS = 24.0
+RADIUS = 12.0
 """How far from the estimate is looked, feature px."""
 _DISTANCE_COST = 1.0  # of similarity, for a distance as large as the image is wide
 _SHARPNESS = 0.05  # of similarity; how close to the best a neighbour must be to pull the peak
