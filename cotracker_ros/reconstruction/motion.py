@@ -2,7 +2,8 @@
 
 Each point has two of them. The quick one follows changes and says where the point is and how fast. The slow
 one, the trend, believes in far smaller accelerations, so that its velocity is several times more certain:
-it alone tells a slow point from a still one where depth is noisy.
+it alone tells a slow point from a still one where depth is noisy. What begins to move shows in neither at
+once, but soon by where it is: each point has a place where it rests, and the mean of its last measurements.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ _TREND_NOISE = (
 _TREND_VARIANCE = 2.5  # of a measurement's: successive errors are alike, several tell less than they seem to
 _FEIGNED = 0.05  # of the motion that the camera sees is feigned by errors of its pose, stamps or calibration
 _CONFIRM = 3  # images in a row that must agree before a flag changes: noise is not white over time
+_PLACE_SECONDS = np.array([0.5, 2.0, 1e-3])  # memory of where a point rests, by flag: unknown, still, moving
+_RECENT_SECONDS = 0.12  # memory of where it has just been
+_SLIP = 0.4  # of a measurement's variance: so far off its place a tracker's slip takes a still point
+_DOUBT = 2  # ... before what stood still no longer does
 _POSITION, _VELOCITY, _VARIANCE, _COVARIANCE, _SPEED_VARIANCE = range(5)  # rows of a filter
 
 
@@ -84,6 +89,8 @@ class PointStates:
         count: (N,) accepted measurements since the point (re)started.
         rejections: (N,) measurements rejected since the last accepted one.
         trend: (N, 5, 3) the slow filter: position, velocity and their variances, as the five above.
+        place: (N, 3) where the point rests, m.
+        recent: (N, 3) mean of the last measurements, m.
         kind: (N,) uint8, values of `PointMotion` as of the last accepted measurement.
         turn: (N,) measurements in a row that speak for `turn_kind` instead of `kind`.
         turn_kind: (N,) uint8, values of `PointMotion`.
@@ -100,6 +107,8 @@ class PointStates:
     count: NDArray[np.int64]
     rejections: NDArray[np.int64]
     trend: NDArray[np.float64]
+    place: NDArray[np.float64]
+    recent: NDArray[np.float64]
     kind: NDArray[np.uint8]
     turn: NDArray[np.int64]
     turn_kind: NDArray[np.uint8]
@@ -143,6 +152,8 @@ def unknown_points(ids: ArrayLike) -> PointStates:
         count=np.zeros(count, dtype=np.int64),
         rejections=np.zeros(count, dtype=np.int64),
         trend=np.zeros((count, 5, 3)),
+        place=np.zeros((count, 3)),
+        recent=np.zeros((count, 3)),
         kind=np.zeros(count, dtype=np.uint8),
         turn=np.zeros(count, dtype=np.int64),
         turn_kind=np.zeros(count, dtype=np.uint8),
@@ -248,6 +259,8 @@ def measure(
     ahead = _predicted(trend, dt, config.process_noise * _TREND_NOISE)
     innovation = np.where(compared, position - ahead[_POSITION], 0.0)
     trend = merged(_updated(ahead, innovation, _TREND_VARIANCE * noise), trend)
+    count = np.where(restart, 1, states.count + accepted)
+    place, recent, left = _rested(states, np.where(accepted[:, None], position, np.nan), noise, dt, count)
     result = replace(
         states,
         position=quick[_POSITION],
@@ -257,11 +270,14 @@ def measure(
         speed_variance=quick[_SPEED_VARIANCE],
         stamp=np.where(accepted, stamp, states.stamp),
         sigma=np.where(accepted, sigma, states.sigma),
-        count=np.where(restart, 1, states.count + accepted),
+        count=count,
         rejections=np.where(accepted, 0, states.rejections + (measured & ~accepted)),
         trend=np.moveaxis(trend, 0, 1),
+        place=place,
+        recent=recent,
     )
-    return _judged(result, accepted, restart, config, feigned), accepted
+    rejected = measured & ~accepted
+    return _judged(result, accepted, restart, rejected, left, config, feigned), accepted
 
 
 def feigned_speed(
@@ -314,34 +330,76 @@ def _updated(
     )
 
 
+def _rested(
+    states: PointStates,
+    position: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    dt: NDArray[np.float64],
+    count: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Return places, recent means, and which points (N,) have left their places.
+
+    Args:
+        states: The points before the measurement.
+        position: (N, 3) accepted measurements, m; NaN where there is none.
+        variance: (N, 3) of these, m^2.
+        dt: (N, 1) time since the last one, s.
+        count: (N,) measurements with this one, 1 where the point (re)starts.
+    """
+    least = 1 / np.maximum(count, 1)[:, None]  # a plain mean at first
+    gain = np.maximum(-np.expm1(-dt / _RECENT_SECONDS), least)
+    recent = np.where(np.isnan(position), states.recent, states.recent + gain * (position - states.recent))
+    slow = np.maximum(-np.expm1(-dt / _PLACE_SECONDS[states.kind][:, None]), least)
+    place = np.where(np.isnan(position), states.place, states.place + slow * (recent - states.place))
+    noise = variance * (_TREND_VARIANCE * (gain / (2 - gain) + slow / (2 - slow)) + _SLIP)
+    left = ((recent - place) ** 2 / noise).sum(axis=1) > _MOVING_CHI2
+    return place, recent, left
+
+
 def _judged(
     states: PointStates,
     accepted: NDArray[np.bool_],
     restart: NDArray[np.bool_],
+    rejected: NDArray[np.bool_],
+    left: NDArray[np.bool_],
     config: MotionConfig,
     feigned: NDArray[np.float64] | float,
 ) -> PointStates:
     """Return the states with flags by the trend, where there was a measurement.
 
     A flag changes when `_CONFIRM` measurements in a row speak for the same other one. Between surely moving
-    and surely still a point keeps its flag for as long as its most likely speed agrees with it.
+    and surely still a point keeps its flag for as long as its most likely speed agrees with it. What starts
+    to move has left its place, shows in the quick filter, or has its measurements rejected, before the trend
+    knows: it is not still from then on.
     """
+    limit = config.moving_speed + feigned
     velocity, variance = states.trend[:, _VELOCITY], states.trend[:, _SPEED_VARIANCE]
     speed = np.linalg.norm(velocity, axis=1)
-    surely = (velocity**2 / np.maximum(variance, 1e-12)).sum(axis=1) > _MOVING_CHI2
+    slow = speed <= limit
+    starts = _surely(states.velocity, states.speed_variance)
+    starts &= np.linalg.norm(states.velocity, axis=1) > limit
+    surely = (_surely(velocity, variance) & ~slow) | (starts & left)
+    verdict = np.where(surely, PointMotion.MOVING, PointMotion.UNKNOWN)
     most = speed + _STILL_SIGMAS * np.sqrt(variance.max(axis=1, initial=0.0))
-    slow = speed <= config.moving_speed + feigned
-    verdict = np.where(surely & ~slow, PointMotion.MOVING, PointMotion.UNKNOWN)
-    verdict[most < config.moving_speed] = PointMotion.STATIC
+    verdict[(most < config.moving_speed) & ~surely] = PointMotion.STATIC
     kind = np.where(restart, PointMotion.UNKNOWN, states.kind)
+    still = kind == PointMotion.STATIC
     doubt = verdict == PointMotion.UNKNOWN
-    verdict = np.where(doubt & ((kind == PointMotion.STATIC) == slow), kind, verdict)
+    verdict = np.where(doubt & (still == slow), kind, verdict)
+    contradicted = (verdict == PointMotion.STATIC) & (rejected | (accepted & (starts | left)))
+    verdict = np.where(contradicted, PointMotion.UNKNOWN, verdict)
+    judged = accepted | (contradicted & still)
     turn = np.where(verdict == kind, 0, np.where(verdict == states.turn_kind, states.turn + 1, 1))
-    turn = np.where(accepted, turn, states.turn)
-    changed = accepted & (turn >= _CONFIRM)
+    turn = np.where(judged, turn, states.turn)
+    changed = judged & (turn >= np.where(still, _DOUBT, _CONFIRM))
     return replace(
         states,
         kind=np.where(changed, verdict, kind).astype(np.uint8),
         turn=np.where(changed, 0, turn),
-        turn_kind=np.where(accepted, verdict, states.turn_kind).astype(np.uint8),
+        turn_kind=np.where(judged, verdict, states.turn_kind).astype(np.uint8),
     )
+
+
+def _surely(velocity: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say which velocities (N, 3) of variances (N, 3) are no noise."""
+    return np.asarray((velocity**2 / np.maximum(variance, 1e-12)).sum(axis=1) > _MOVING_CHI2)

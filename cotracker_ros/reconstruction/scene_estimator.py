@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.bodies import BodyTracker
+from cotracker_ros.reconstruction.body_points import with_bodies
 from cotracker_ros.reconstruction.ego_motion import EgoMotion
 from cotracker_ros.reconstruction.ego_types import CameraPoints
 from cotracker_ros.reconstruction.lifter_config import LifterConfig
@@ -156,7 +157,7 @@ class SceneEstimator:
             feigned = self._feigned(before.position, pose, tracks.stamp)
             pixel_sigma = config.sampling.pixel_sigma * pixel
             lifted = place_points(tracks, measured, pose, states, pixel_sigma, config.motion, feigned)
-            bodies = self._add(tracks, lifted, frames, pose, pixel)
+            lifted, bodies = self._add(tracks, lifted, frames, pose, pixel)
             if sight.depth is not None:
                 self.map.check(sight.depth, sight.camera, pose)
         self.points = lifted.states
@@ -203,8 +204,8 @@ class SceneEstimator:
 
     def _add(
         self, tracks: Tracks, lifted: Lifted, frames: Frames, pose: NDArray[np.float64], pixel: float
-    ) -> RigidBodies | None:
-        """Take an image's points into the bodies and the map; return the bodies."""
+    ) -> tuple[Lifted, RigidBodies | None]:
+        """Take an image's points into the bodies and the map; return both as the bodies have them."""
         in_fixed = tracks_3d(tracks, lifted, frames.fixed, np.eye(4))
         bodies, held = None, None
         if frames.fixed != frames.camera:
@@ -212,10 +213,12 @@ class SceneEstimator:
             if bodies.bodies:
                 members = np.concatenate([body.members for body in bodies.bodies])
                 held = np.isin(tracks.ids, members)
+                speed = self._config.motion.moving_speed
+                lifted = with_bodies(lifted, tracks.ids, bodies.bodies, pose[:3, 3], speed)
         self.map.add(
             in_fixed, centre=pose[:3, 3], exclude=held, ray_sigma=pixel * self._config.sampling.pixel_sigma
         )
-        return bodies
+        return lifted, bodies
 
     def _follow_stream(self, frames: Frames, epoch: int, origin: NDArray[np.float64]) -> None:
         if frames.fixed == self.fixed_frame and epoch == self.epoch:

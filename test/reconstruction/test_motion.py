@@ -120,6 +120,40 @@ def test_what_stops_is_still_again_and_what_starts_moves():
     assert share(motions[90:], PointMotion.STATIC) > 0.98
 
 
+@pytest.mark.parametrize("noise", NOISE)
+def test_what_starts_to_move_is_not_still_a_quarter_of_a_second_later(noise):
+    start = line(1.5, 0.0)[0](0)
+
+    def path(image):  # at once, from image 40 on
+        return start + np.array([0.25 * max(image - 40, 0) / RATE, 0, 0])
+
+    _, motions = watch(path, 60, **noise)
+    assert share(motions[30:40], PointMotion.STATIC) > 0.98
+    assert share(motions[48:], PointMotion.STATIC) < 0.02
+    assert share(motions[55:], PointMotion.MOVING) > 0.9
+
+
+def test_what_gathers_speed_slowly_is_noticed_by_where_it_is():
+    start = line(1.5, 0.0)[0](0)
+
+    def path(image):  # 0.3 m/s^2 from image 40 on
+        return start + np.array([0.15 * (max(image - 40, 0) / RATE) ** 2, 0, 0])
+
+    _, motions = watch(path, 60)
+    assert share(motions[53:], PointMotion.STATIC) < 0.02  # 0.13 m/s, 3 cm away
+
+
+def test_what_contradicts_its_place_again_and_again_is_not_called_still():
+    states, _ = watch(line(1.0, 0.0)[0], 30)
+    there = states.position + np.array([0.0, 0.0, 1.0])
+    for image in range(30, 32):
+        states, accepted = measure(
+            states, stamp(image), there, np.full_like(there, 1e-5), np.full(COUNT, 0.003), CONFIG
+        )
+    assert not accepted.any()
+    assert (at_time(states, stamp(31), CONFIG).kind == PointMotion.UNKNOWN).all()
+
+
 def test_a_flag_needs_more_than_one_wild_measurement():
     states, _ = watch(line(1.0, 0.0)[0], 30)
     kick = states.position + np.array([0.04, 0.0, 0.0])  # too near to be rejected
