@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import re
 import time
-import typing
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +15,10 @@ from cotracker_ros.evaluation.following import Answers, Followed, follow
 from cotracker_ros.tracking.base import PointTracker
 from cotracker_ros.tracking.config import PRECISIONS, KltConfig, TrackerConfig
 from cotracker_ros.tracking.factory import create_tracker
+from cotracker_ros.tracking.names import KLT, TrackerNameError, parse_name
 
 if TYPE_CHECKING:
     from cotracker_ros.model import CoTracker3
-
-KLT = "klt"
 
 BEST_OF_KLT = tuple(
     KLT
@@ -31,12 +28,6 @@ BEST_OF_KLT = tuple(
     for error in (1, 2, 4)
 )
 """Settings of KLT of which the best is what a network has to beat on synthetic clips."""
-
-_NAME = re.compile(r"(?P<name>.+?)(:(?P<settings>\w+=[^=]*(,\w+=[^=]*)*))?")
-
-
-class CandidateError(ValueError):
-    """A tracker that cannot be had; the text is one sentence."""
 
 
 class Candidate(ABC):
@@ -108,7 +99,7 @@ def make_candidates(names: Sequence[str], *, device: str = "auto") -> list[Candi
         device: Where networks run, see `pick_device`.
 
     Raises:
-        CandidateError: A setting is unknown or has a wrong value, or the network cannot have it.
+        TrackerNameError: A setting is unknown or has a wrong value, or the network cannot have it.
         WeightsError: There are no such weights, or they cannot be read.
         DeviceError: The device or the precision cannot be had.
     """
@@ -116,62 +107,30 @@ def make_candidates(names: Sequence[str], *, device: str = "auto") -> list[Candi
     return [_make(name, device, networks) for name in dict.fromkeys(names)]
 
 
+@dataclass(frozen=True)
+class _Loading:
+    """What concerns the network itself; those of one precision are shared."""
+
+    precision: str = PRECISIONS[0]
+
+
 def _make(name: str, device: str, networks: dict[tuple[str, str], CoTracker3]) -> Candidate:
-    match = _NAME.fullmatch(name)
-    if match is None:
-        raise CandidateError("a tracker has an empty name; give klt, default or a checkpoint")
-    weights, settings = match["name"], _settings(name, match["settings"] or "")
-    if weights == KLT:
-        klt = _config(name, KltConfig, settings)
-        config = _config(name, TrackerConfig, settings)
-        _refuse_rest(name, settings, (KltConfig, TrackerConfig))
+    named = parse_name(name)
+    weights = named.weights
+    if named.kind == KLT:
+        klt, config = named.configure(KltConfig(), TrackerConfig())
         return OnlineCandidate(name, weights, create_tracker(KLT, config=config, klt=klt))
 
     from cotracker_ros.tracking.network import load_model
 
-    precision = settings.pop("precision", PRECISIONS[0])
-    config = _config(name, TrackerConfig, settings)
-    _refuse_rest(name, settings, (TrackerConfig,))
-    if (weights, precision) not in networks:
-        networks[weights, precision] = load_model(weights, device=device, precision=precision)
-    model = networks[weights, precision]
+    config, loading = named.configure(TrackerConfig(), _Loading())
+    key = weights, loading.precision
+    if key not in networks:
+        networks[key] = load_model(weights, device=device, precision=loading.precision)
+    model = networks[key]
     if model.config.offline:
         return OfflineCandidate(name, weights, model, config)
     try:
         return OnlineCandidate(name, weights, create_tracker("network", model=model, config=config))
     except ValueError as error:
-        raise CandidateError(f"the tracker {name}: {error}") from error
-
-
-def _settings(name: str, text: str) -> dict[str, str]:
-    pairs = [item.partition("=")[::2] for item in text.split(",") if item]
-    twice = [key for key, _ in pairs if [k for k, _ in pairs].count(key) > 1]
-    if twice:
-        raise CandidateError(f"the tracker {name} gives {twice[0]} twice; give it once")
-    return dict(pairs)
-
-
-def _config(name: str, kind: type, settings: dict[str, str]) -> Any:
-    """Make a configuration of the settings that it knows."""
-    hints = typing.get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for key in settings.keys() & hints.keys():
-        try:
-            values[key] = hints[key](settings[key])
-        except ValueError as error:
-            raise CandidateError(
-                f"the tracker {name}: {key} is '{settings[key]}'; give a value of type {hints[key].__name__}"
-            ) from error
-    try:
-        return kind(**values)
-    except ValueError as error:
-        raise CandidateError(f"the tracker {name}: {error}") from error
-
-
-def _refuse_rest(name: str, settings: dict[str, str], kinds: tuple[type, ...]) -> None:
-    known = [field.name for kind in kinds for field in dataclasses.fields(kind)]
-    unknown = sorted(settings.keys() - set(known))
-    if unknown:
-        raise CandidateError(
-            f"the tracker {name} has no setting {', '.join(unknown)}; it knows {', '.join(known)}"
-        )
+        raise TrackerNameError(f"the tracker '{name}': {error}") from error

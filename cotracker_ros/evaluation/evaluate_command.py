@@ -13,9 +13,10 @@ import cv2
 import psutil
 
 from cotracker_ros import __version__
-from cotracker_ros.evaluation.candidates import KLT, Candidate, make_candidates
+from cotracker_ros.evaluation.candidates import Candidate, make_candidates
 from cotracker_ros.recordings.interrupt import stop_on_interrupt
 from cotracker_ros.recordings.options import OptionError
+from cotracker_ros.tracking.names import KLT
 
 if TYPE_CHECKING:
     from cotracker_ros.evaluation.results import SetResult

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cotracker_ros.evaluation.candidates import KLT
+from cotracker_ros.tracking.names import KLT
 
 SYNTHETIC_AJ_LEAD = 0.10
 SYNTHETIC_RETURN_FACTOR = 2.0

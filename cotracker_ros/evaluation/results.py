@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cotracker_ros.evaluation.candidates import KLT
 from cotracker_ros.evaluation.tapvid import mean_metrics
 from cotracker_ros.evaluation.trials import Score, Trial
+from cotracker_ros.tracking.names import KLT
 
 Which = Literal["first", "final"]
 WHICH: tuple[Which, ...] = ("first", "final")

@@ -9,7 +9,7 @@ from threading import Event
 
 from tqdm import tqdm
 
-from cotracker_ros.evaluation.candidates import Candidate, CandidateError, OnlineCandidate
+from cotracker_ros.evaluation.candidates import Candidate, OnlineCandidate
 from cotracker_ros.evaluation.datasets.rgbd import Intrinsics, RgbdFrame
 from cotracker_ros.evaluation.datasets.static_scene import registered_static_scene
 from cotracker_ros.evaluation.recorded_scenes import (
@@ -22,6 +22,7 @@ from cotracker_ros.evaluation.scene_scores import score_scene
 from cotracker_ros.evaluation.scene_tables import RecordedResult, RenderedResult
 from cotracker_ros.reconstruction.open3d_library import Open3dError
 from cotracker_ros.synthetic.sequences import SEQUENCES, RgbdSequence, rendered_sequence
+from cotracker_ros.tracking.names import TrackerNameError
 
 RATE = 20.0
 """Images per second of the rendered sequences."""
@@ -52,7 +53,7 @@ def evaluate_rendered(
 
     Raises:
         SequenceError: A name is unknown.
-        CandidateError: No tracker answers image by image.
+        TrackerNameError: No tracker answers image by image.
     """
     online = online_candidates(candidates)
     for name in names or SEQUENCES:
@@ -107,7 +108,7 @@ def evaluate_recording(
 
     Raises:
         DatasetError, RecordingError: The recording cannot be read.
-        CandidateError: No tracker answers image by image.
+        TrackerNameError: No tracker answers image by image.
     """
 
     def frames(who: str) -> Iterator[RgbdFrame]:
@@ -135,10 +136,10 @@ def online_candidates(candidates: Sequence[Candidate]) -> list[OnlineCandidate]:
     """Return the trackers that answer image by image.
 
     Raises:
-        CandidateError: There is none.
+        TrackerNameError: There is none.
     """
     online = [candidate for candidate in candidates if isinstance(candidate, OnlineCandidate)]
     if not online:
         names = ", ".join(candidate.name for candidate in candidates)
-        raise CandidateError(f"{names} must see the whole clip at once: name a tracker that takes images")
+        raise TrackerNameError(f"{names} must see the whole clip at once: name a tracker that takes images")
     return online

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import cached_property
 
-from cotracker_ros.evaluation.candidates import KLT, Candidate, OfflineCandidate, OnlineCandidate
+from cotracker_ros.evaluation.candidates import Candidate, OfflineCandidate, OnlineCandidate
 from cotracker_ros.evaluation.tapvid import mean_metrics
 from cotracker_ros.evaluation.trials import LabelledTask
 from cotracker_ros.model import CoTracker3
@@ -13,6 +13,7 @@ from cotracker_ros.synthetic.training_clip import ClipConfig, training_clip
 from cotracker_ros.tracking.config import TrackerConfig
 from cotracker_ros.tracking.factory import create_tracker
 from cotracker_ros.tracking.labelled import LabelledClip
+from cotracker_ros.tracking.names import KLT
 from cotracker_ros.tracking.network import network_tracker
 
 METRICS = {

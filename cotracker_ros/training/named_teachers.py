@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib
 import inspect
 import os
-import re
 import sys
-import typing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +14,7 @@ from typing import Any
 
 from cotracker_ros.model import CoTracker3, find_weights
 from cotracker_ros.tracking.config import KltConfig
+from cotracker_ros.tracking.names import KLT, parse_name
 from cotracker_ros.tracking.network import pick_device
 from cotracker_ros.training.teachers import (
     CallableTeacher,
@@ -25,9 +23,6 @@ from cotracker_ros.training.teachers import (
     Teacher,
     TeacherError,
 )
-
-_CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-_SETTINGS = re.compile(r"\w+=[^,=]+(,\w+=[^,=]+)*")
 
 
 def make_teachers(names: Sequence[str], device: str = "auto") -> list[Teacher]:
@@ -39,7 +34,8 @@ def make_teachers(names: Sequence[str], device: str = "auto") -> list[Teacher]:
         device: Where networks run (see `pick_device`).
 
     Raises:
-        TeacherError: A name is given twice, or a function or setting does not exist.
+        TeacherError: A name is given twice, or a function does not exist.
+        TrackerNameError: A setting is unknown or has a wrong value.
         WeightsError: There are no such weights.
         DeviceError: The device is absent.
     """
@@ -51,37 +47,16 @@ def make_teachers(names: Sequence[str], device: str = "auto") -> list[Teacher]:
 
 def make_teacher(name: str, device: str = "auto") -> Teacher:
     """Make one teacher (see `make_teachers`)."""
-    what, colon, settings = name.rpartition(":")
-    if not colon or not _SETTINGS.fullmatch(settings):
-        what, settings = name, ""
-    if not settings and _CALLABLE.fullmatch(name):
+    named = parse_name(name)
+    if named.kind == "function":
         return _callable_teacher(name)
-    changes = dict(part.split("=") for part in settings.split(",")) if settings else {}
-    if what == "klt":
-        return KltTeacher(name, _changed(KltConfig(), changes, name))
-    path = find_weights(what)
+    if named.kind == KLT:
+        (klt,) = named.configure(KltConfig())
+        return KltTeacher(name, klt)
+    path = find_weights(named.weights)
     model = CoTracker3.from_checkpoint(path, pick_device(device))
-    config = _changed(NetworkTeacher.settings(model), changes, name)
+    (config,) = named.configure(NetworkTeacher.settings(model))
     return NetworkTeacher(name, f"{file_digest(path)} {config}", model, config)
-
-
-def _changed(config: Any, changes: dict[str, str], name: str) -> Any:
-    kinds = typing.get_type_hints(type(config))
-    unknown = [key for key in changes if key not in kinds]
-    if unknown:
-        raise TeacherError(
-            f"teacher '{name}': the setting '{unknown[0]}' is unknown; known are {', '.join(sorted(kinds))}"
-        )
-    values = {}
-    for key, text in changes.items():
-        try:
-            values[key] = kinds[key](text)
-        except ValueError as error:
-            raise TeacherError(f"teacher '{name}': {key} is '{text}'; give a number") from error
-    try:
-        return dataclasses.replace(config, **values)
-    except ValueError as error:
-        raise TeacherError(f"teacher '{name}': {error}") from error
 
 
 def _callable_teacher(name: str) -> CallableTeacher:

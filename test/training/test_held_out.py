@@ -11,12 +11,13 @@ import torch
 from clips import SMALL
 from drifting import drifting_clip
 
-from cotracker_ros.evaluation.candidates import KLT, OnlineCandidate
+from cotracker_ros.evaluation.candidates import OnlineCandidate
 from cotracker_ros.evaluation.data_sets import synthetic
 from cotracker_ros.evaluation.trials import LabelledTask
 from cotracker_ros.model import CoTracker3, CoTracker3Config
 from cotracker_ros.synthetic.training_clip import ClipConfig
 from cotracker_ros.tracking.factory import create_tracker
+from cotracker_ros.tracking.names import KLT
 from cotracker_ros.training import held_out, samples, trainer
 from cotracker_ros.training.config import DataConfig, TrainConfig
 from cotracker_ros.training.held_out import HeldOut
