@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -139,14 +140,10 @@ def sample_depth(
     rows = np.flatnonzero(inside)
     if not len(rows):
         return z, sigma
-    # A frame of NaN spares every point the question whether its neighbours are in the image.
-    r = config.radius
-    padded = np.full((height + 2 * r, width + 2 * r), np.nan, dtype=np.float32)
-    padded[r:-r, r:-r] = depth
     wanted = np.full(len(points), np.nan) if expected is None else np.asarray(expected, dtype=np.float64)
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]
-        z[block], sigma[block] = _sample_block(padded, points[block], wanted[block], config)
+        z[block], sigma[block] = _sample_block(depth, points[block], wanted[block], config)
     return z, sigma
 
 
@@ -165,51 +162,89 @@ def at_rims(
         config: How depth is read.
     """
     config = config or DepthSampling()
-    points = np.asarray(xy, dtype=np.float64).reshape(-1, 1, 2)
-    last = np.array([depth.shape[1], depth.shape[0]]) - 1
-    places = (points + _CIRCLES * np.asarray(radius)).round().astype(np.intp).clip(0, last)
-    z = depth[places[..., 1], places[..., 0]].astype(np.float64)
+    points = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
+    circles = _CIRCLES * np.asarray(radius)
+    height, width = depth.shape
+    x = np.rint(points[:, 0] + circles[:, :1]).clip(0, width - 1).astype(np.intp)
+    y = np.rint(points[:, 1] + circles[:, 1:]).clip(0, height - 1).astype(np.intp)
+    z = depth.ravel().take(y * width + x).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = np.where(z > 0, 1 / z, np.nan)
-        middle = z[:, :1]
-        bend = np.abs((inverse[:, 1::2] + inverse[:, 2::2]) / 2 * middle - 1)
-        return np.asarray((bend > _BEND * config.edge(middle) / middle).any(axis=1))
+        middle = z[0]
+        bend = np.abs((inverse[1::2] + inverse[2::2]) / 2 * middle - 1)
+        return np.asarray((bend > _BEND * config.edge(middle) / middle).any(axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class _Stencil:
+    """The pixels around a central one, row by row.
+
+    Attributes:
+        steps: Of a row or column from the central one, px.
+        xy: (K, 2) float32, of the pixels from the central one, px.
+        weight: (K, 1) float32, of the pixels in fits.
+        moments: (6, K) float32: 1, x, y, xx, xy, yy.
+    """
+
+    steps: NDArray[np.int_]
+    xy: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    moments: NDArray[np.float32]
+
+    @classmethod
+    @cache
+    def of(cls, radius: int) -> _Stencil:
+        """Return the stencil of all pixels no more than `radius` rows and columns away."""
+        steps = np.arange(-radius, radius + 1)
+        x, y = (grid.ravel().astype(np.float32) for grid in np.meshgrid(steps, steps))
+        weight = np.exp(-0.5 * (x * x + y * y))[:, None]
+        moments = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])
+        return cls(steps, np.stack([x, y], axis=1), weight, moments)
 
 
 def _sample_block(
-    padded: NDArray[np.float32],
+    depth: NDArray[np.float32],
     points: NDArray[np.float64],
     expected: NDArray[np.float64],
     config: DepthSampling,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sample M points inside an image that has `radius` NaNs on every side.
+    """Sample M points inside an image.
 
     Neighbourhoods are (K, M): the same pixel of all points is contiguous, which is what makes this fast.
     """
-    steps = np.arange(-config.radius, config.radius + 1)
-    dx, dy = (grid.ravel() for grid in np.meshgrid(steps, steps))
+    stencil = _Stencil.of(config.radius)
+    steps = stencil.steps[:, None]
     centre = np.floor(points + 0.5)
     fx, fy = (points - centre).T.astype(np.float32)
-    x, y = centre.T.astype(np.intp) + config.radius
-    width = padded.shape[1]
-    around = padded.ravel()[(dy * width + dx)[:, None] + (y * width + x)]
-    around[~((around >= config.min_depth) & (around <= config.max_depth))] = np.nan
-    squared = (dx[:, None] - fx) ** 2 + (dy[:, None] - fy) ** 2
+    x, y = centre.T.astype(np.intp)
+    around = _around(depth, x + steps, y + steps)
+    surface = (around >= config.min_depth) & (around <= config.max_depth)
+    around[~surface] = np.nan
+    squared = (((steps - fx) ** 2)[None] + ((steps - fy) ** 2)[:, None]).reshape(around.shape)
 
-    surface = ~np.isnan(around)
-    lowest, highest = np.fmin.reduce(around, axis=0), np.fmax.reduce(around, axis=0)
-    with np.errstate(invalid="ignore"):
-        edges = np.flatnonzero(highest - lowest > config.edge(lowest))
+    lowest = np.where(surface, around, np.inf).min(axis=0)
+    highest = np.where(surface, around, -np.inf).max(axis=0)
+    edges = np.flatnonzero(highest - lowest > config.edge(lowest))
     if len(edges):
         surface[:, edges] = _choose_surface(
             around[:, edges], np.sqrt(squared[:, edges]), expected[edges], config
         )
     with np.errstate(invalid="ignore", divide="ignore"):
-        z, sigma = _fit(around, surface, (dx, dy), (fx, fy), config)
+        z, sigma = _fit(around, surface, stencil, (fx, fy), config)
     hole = np.where(surface, squared, np.inf).min(axis=0) > config.hole_radius**2
     unknown = hole | (surface.sum(axis=0) < _MIN_SURFACE_PIXELS)
     z[unknown] = sigma[unknown] = np.nan
     return z, sigma
+
+
+def _around(depth: NDArray[np.float32], x: NDArray[np.intp], y: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return the depths (K, M) at columns (R, M) and rows (R, M) of an image; NaN outside it."""
+    height, width = depth.shape
+    at = (np.clip(y, 0, height - 1) * width)[:, None] + np.clip(x, 0, width - 1)[None]
+    found = depth.ravel().take(at)
+    outside = ((y < 0) | (y >= height))[:, None] | ((x < 0) | (x >= width))[None]
+    found[outside] = np.nan
+    return found.reshape(-1, x.shape[1])
 
 
 def _choose_surface(
@@ -226,19 +261,20 @@ def _choose_surface(
         expected: (E,) depths that the points should have, m, NaN where unknown.
         config: Says what an edge is.
     """
-    order = np.argsort(around, axis=0, kind="stable")  # NaN come last
-    depths = np.take_along_axis(around, order, axis=0).astype(np.float64)
+    # NaN come last; as places in the flattened arrays.
+    order = np.argsort(around, axis=0, kind="stable") * around.shape[1] + np.arange(around.shape[1])
+    depths = around.ravel()[order].astype(np.float64)
     label, size, between = _surfaces(depths, config)
     eligible = (size >= _MIN_SURFACE_PIXELS) & ~between & ~np.isnan(depths)
-    cost = np.take_along_axis(distance, order, axis=0)
+    cost = distance.ravel()[order]
     front = label == np.where(eligible, label, len(depths)).min(axis=0)
     with np.errstate(invalid="ignore"):
         as_expected = np.abs(depths - expected) < config.edge(depths)
     cost = cost - _FOREGROUND_BONUS * front - _EXPECTED_BONUS * as_expected
     best = np.argmin(np.where(eligible, cost, np.inf), axis=0)
-    chosen = np.take_along_axis(label, best[None], axis=0)
-    surface = np.zeros(depths.shape, dtype=bool)
-    np.put_along_axis(surface, order, (label == chosen) & eligible, axis=0)
+    chosen = label[best, np.arange(len(best))]
+    surface = np.empty(depths.shape, dtype=bool)
+    surface.ravel()[order] = (label == chosen) & eligible
     return surface
 
 
@@ -266,13 +302,14 @@ def _surfaces(
     sizes = sizes.reshape(count + 2, points)
     own = sizes[1:-1]
     between = (_MIX_RATIO * np.minimum(sizes[:-2], sizes[2:]) >= own) & (own < sizes.max(axis=0))
-    return label, np.take_along_axis(own, label, axis=0), np.take_along_axis(between, label, axis=0)
+    flat -= points
+    return label, own.ravel()[flat], between.ravel()[flat]
 
 
 def _fit(
     around: NDArray[np.float32],
     surface: NDArray[np.bool_],
-    offset: tuple[NDArray[np.int_], NDArray[np.int_]],
+    stencil: _Stencil,
     fraction: tuple[NDArray[np.float32], NDArray[np.float32]],
     config: DepthSampling,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -281,23 +318,21 @@ def _fit(
     Args:
         around: (K, M) depths, m.
         surface: (K, M) bool, the pixels to use.
-        offset: (K,) x and y of the pixels from the central one, px.
+        stencil: The pixels.
         fraction: (M,) x and y of the points from the central pixel, px.
         config: Knows the noise.
 
     Returns:
         (M,) depths and standard deviations, m; not finite where `surface` is empty.
     """
-    dx, dy = (values.astype(np.float32) for values in offset)
-    one = np.ones_like(dx)
-    weight = surface * np.exp(-0.5 * (dx * dx + dy * dy))[:, None]
+    weight = surface * stencil.weight
     inverse = 1.0 / np.where(surface, around, np.float32(np.inf))
     # Moments of the pixels' positions and of their inverse depths, relative to the centres of gravity.
-    s, sx, sy, sxx, sxy, syy = np.stack([one, dx, dy, dx * dx, dx * dy, dy * dy]) @ weight
+    s, sx, sy, sxx, sxy, syy = stencil.moments @ weight
     mx, my = sx / s, sy / s
     mean = (weight * inverse).sum(axis=0) / s
     centred = np.where(surface, inverse - mean, 0)
-    cx, cy = np.stack([dx, dy]) @ (weight * centred)
+    cx, cy = stencil.moments[1:3] @ (weight * centred)
     cxx, cxy, cyy = sxx - s * mx * mx + _TINY_MOMENT, sxy - s * mx * my, syy - s * my * my + _TINY_MOMENT
     determinant = cxx * cyy - cxy * cxy
     slope_x, slope_y = (cx * cyy - cy * cxy) / determinant, (cy * cxx - cx * cxy) / determinant
@@ -306,7 +341,7 @@ def _fit(
     at_point = np.minimum(at_point, inverse.max(axis=0))
     at_point = np.maximum(at_point, np.where(surface, inverse, np.inf).min(axis=0))
     z = 1.0 / at_point.astype(np.float64)
-    plane = np.stack([dx, dy], axis=1) @ np.stack([slope_x, slope_y]) - (slope_x * mx + slope_y * my)
+    plane = stencil.xy @ np.stack([slope_x, slope_y]) - (slope_x * mx + slope_y * my)
     scatter = np.sqrt((weight * (centred - plane) ** 2).sum(axis=0) / s) * z * z
     slope = np.hypot(slope_x, slope_y) * z * z  # m per px
     return z, np.hypot(np.maximum(config.noise.sigma(z), scatter), slope * config.pixel_sigma)
