@@ -9,7 +9,12 @@ from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 from launch import Action, LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    SetLaunchConfiguration,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
@@ -51,6 +56,17 @@ def start(context: LaunchContext) -> list[Action]:
             ("camera_info", LaunchConfiguration("camera_info").perform(context)),
         ],
     )
+
+
+def choose_rviz_frame(context: LaunchContext) -> list[Action]:
+    """Let RViz stand where the scene does, unless it is told where."""
+    wanted = given(context, ("fixed_frame", "target_frame", "camera_pose"))
+    frame = wanted.get("fixed_frame") or wanted.get("target_frame", "")
+    if not frame and wanted.get("camera_pose") == "tracks":
+        frame = "odom"  # the lifter's fixed frame then
+    if context.launch_configurations.get("rviz_frame") or not frame:
+        return []
+    return [SetLaunchConfiguration("rviz_frame", frame)]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -115,6 +131,7 @@ def generate_launch_description() -> LaunchDescription:
                 default_value=str(SHARE / "config" / "lifter.yaml"),
                 description="Parameter file of the lifter.",
             ),
+            OpaqueFunction(function=choose_rviz_frame),
             # Declares the tracker's arguments, and those that all nodes share.
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(SHARE / "launch" / "tracker.launch.py"))

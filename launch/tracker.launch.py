@@ -8,11 +8,10 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 from launch import Action, LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from cotracker_ros.bringup import given, lifecycle_node
+from cotracker_ros.bringup import given, is_true, lifecycle_node
 
 CONFIG = Path(get_package_share_directory("cotracker_ros"), "config")
 
@@ -28,6 +27,20 @@ def start(context: LaunchContext) -> list[Action]:
         parameters=[LaunchConfiguration("tracker_params").perform(context), given(context, PARAMETERS)],
         remappings=[("image", image), ("image/compressed", f"{image}/compressed")],
     )
+
+
+def show(context: LaunchContext) -> list[Action]:
+    if not is_true(context, "rviz"):
+        return []
+    frame = LaunchConfiguration("rviz_frame").perform(context)
+    return [
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            arguments=["-d", str(CONFIG / "cotracker.rviz"), *(["-f", frame] if frame else [])],
+            namespace=LaunchConfiguration("namespace"),
+        )
+    ]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -83,13 +96,13 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "rviz", default_value="false", description="true: show the results in RViz."
             ),
-            OpaqueFunction(function=start),
-            Node(
-                package="rviz2",
-                executable="rviz2",
-                arguments=["-d", str(CONFIG / "cotracker.rviz")],
-                namespace=LaunchConfiguration("namespace"),
-                condition=IfCondition(LaunchConfiguration("rviz")),
+            DeclareLaunchArgument(
+                "rviz_frame",
+                default_value="",
+                description="RViz's fixed frame; empty: the fixed or the target frame where an argument says "
+                "which, else map.",
             ),
+            OpaqueFunction(function=start),
+            OpaqueFunction(function=show),
         ]
     )

@@ -97,7 +97,7 @@ class LiftingStream:
             "lifter", self._config.queue_size, lambda key, item: self._handlers[key](item), self._failed
         )
         self._subscriptions: list[Subscription] = []
-        self._output = SceneOutput(node, self._config)
+        self._output = SceneOutput(node, self._config, self._transforms)
         self._dense: DenseOutput | None = None
         self._map = MapOutput(
             node,
@@ -201,6 +201,8 @@ class LiftingStream:
         if silence is None or silence > _SILENCE:
             topic = self._node.resolve_topic_name("tracks")
             return WARN, self._qos_problem or f"No tracks on {topic}."
+        if self._output.conflict:
+            return WARN, self._output.conflict
         if new_problems:
             return WARN, self._event()
         return OK, "lifting"
@@ -293,6 +295,8 @@ class LiftingStream:
 
     def _failed(self, key: str, error: Exception) -> None:
         """Count a message that could not be used, and say why."""
+        if not self._node.context.ok():
+            return  # everything ends: nothing can be published any more
         self._bad_messages += 1
         expected = isinstance(error, ValueError)
         reason = str(error) if expected else f"{type(error).__name__}: {error}"

@@ -22,6 +22,7 @@ from cotracker_ros.nodes.lifter_node_config import LifterNodeConfig
 from cotracker_ros.nodes.managed_node import ManagedNode
 from cotracker_ros.nodes.qos import RESULTS
 from cotracker_ros.nodes.scene_markers import SceneMarkers
+from cotracker_ros.nodes.transforms import TransformListener
 from cotracker_ros.reconstruction import Odometry as CameraOdometry
 from cotracker_ros.reconstruction import OdometryState, RigidBodies, RigidBody, SceneUpdate
 
@@ -34,11 +35,18 @@ class SceneOutput:
     Args:
         node: The lifter node.
         config: What is shown.
+        transforms: Tells which frames others publish.
+
+    Attributes:
+        conflict: Why no transform tells of the odometry though one is asked for, one sentence, or "".
     """
 
-    def __init__(self, node: ManagedNode, config: LifterNodeConfig) -> None:
+    def __init__(self, node: ManagedNode, config: LifterNodeConfig, transforms: TransformListener) -> None:
         self._node = node
         self._config = config
+        self._known = transforms
+        self._fixed_frames: set[str] = set()
+        self.conflict = ""
         self._tracks_3d = node.create_lifecycle_publisher(Track3DArray, "~/tracks_3d", RESULTS)
         self._points = node.create_lifecycle_publisher(PointCloud2, "~/points", RESULTS)
         self._odometry = node.create_lifecycle_publisher(Odometry, "~/odometry", RESULTS)
@@ -91,12 +99,15 @@ class SceneOutput:
 
     def _publish_transforms(self, odometry: CameraOdometry | None, bodies: RigidBodies | None) -> None:
         transforms = []
-        # A lost camera has no transform: whoever needs one waits instead of driving by a guess. And what TF
-        # has told is not told to it again.
-        known = odometry is not None and odometry.state is not OdometryState.LOST and not odometry.given
-        if odometry is not None and known and self._config.odometry_tf:
-            child = odometry.child_frame_id
-            transforms.append(transform_fields(odometry.stamp, odometry.frame_id, child, odometry.pose))
+        # What TF has told is not told to it again. And a lost camera has no transform: whoever needs one
+        # waits instead of driving by a guess.
+        camera = odometry
+        if camera is not None and (camera.given or not self._config.odometry_tf):
+            camera = None
+        self._look_for_conflict(camera)
+        if camera is not None and camera.state is not OdometryState.LOST and not self.conflict:
+            child = camera.child_frame_id
+            transforms.append(transform_fields(camera.stamp, camera.frame_id, child, camera.pose))
         if bodies is not None and self._config.body_tf:
             transforms += [
                 transform_fields(bodies.stamp, bodies.frame_id, body_frame(body), body.pose)
@@ -104,6 +115,22 @@ class SceneOutput:
             ]
         if transforms:
             self._transforms.publish(to_ros(TFMessage, {"transforms": transforms}))
+
+    def _look_for_conflict(self, odometry: CameraOdometry | None) -> None:
+        """See whether somebody else places the frame of the odometry: with two parents, it would jump."""
+        conflict = ""
+        if odometry is not None:
+            fixed, child = odometry.frame_id, odometry.child_frame_id
+            self._fixed_frames.add(fixed)  # also those of before, should it be changed: they were told by us
+            parent = self._known.parent(child)
+            if parent and parent not in self._fixed_frames:
+                conflict = (
+                    f'odometry_tf publishes no transform from "{fixed}" to "{child}", because TF has that '
+                    f'in "{parent}" already: give base_frame the frame at the top of the robot\'s tree'
+                )
+        if conflict and conflict != self.conflict:
+            self._node.get_logger().warning(conflict)
+        self.conflict = conflict
 
 
 def body_frame(body: RigidBody) -> str:

@@ -6,10 +6,12 @@ Both are looked up like `cotracker_ros.reconstruction.TransformBuffer`.
 from __future__ import annotations
 
 import importlib
+import time
 from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
@@ -24,11 +26,15 @@ _TF = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 _TF_STATIC = QoSProfile(
     depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
+_LISTING_AGE = 1.0  # s; tf2 tells of parents only by a text with all frames, which takes a while to read
 _JUMP_BACK = 1_000_000_000  # ns; an older question than that means that time jumped back
 
 
 class TransformListener(TransformSource, Protocol):
     """Knows where frames are, as far as /tf and /tf_static have told."""
+
+    def parent(self, frame: str) -> str:
+        """Return the frame that a frame hangs on, "" where no transform tells of one."""
 
     def destroy(self) -> None:
         """Stop listening."""
@@ -61,6 +67,10 @@ class TopicTransforms:
         """See `TransformSource`."""
         return self._buffer.lookup(target, source, stamp)
 
+    def parent(self, frame: str) -> str:
+        """See `TransformListener`."""
+        return self._buffer.parent(frame)
+
     def destroy(self) -> None:
         """See `TransformListener`."""
         for subscription in self._subscriptions:
@@ -87,6 +97,8 @@ class Tf2Transforms:
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node)
         self._newest = 0
+        self._parents: dict[str, str] = {}
+        self._listed = -_LISTING_AGE
 
     def lookup(self, target: str, source: str, stamp: int) -> NDArray[np.float64]:
         """See `TransformSource`."""
@@ -99,6 +111,15 @@ class Tf2Transforms:
         except self._exception as error:
             raise TransformError(str(error), may_come="into the past" not in str(error)) from error
         return transforms_from_message(TFMessage(transforms=[transform]))[0][3]
+
+    def parent(self, frame: str) -> str:
+        """See `TransformListener`; up to a second old."""
+        now = time.monotonic()
+        if now - self._listed >= _LISTING_AGE:
+            frames = dict(yaml.safe_load(self._buffer.all_frames_as_yaml()) or {})  # "[]" is none
+            self._parents = {name: known["parent"] for name, known in frames.items()}
+            self._listed = now
+        return self._parents.get(frame, "")
 
     def destroy(self) -> None:
         """See `TransformListener`."""

@@ -138,6 +138,12 @@ class TransformBuffer:
             from_target = self._chain(up_target[: up_target.index(common)], stamp)
         return np.asarray(invert_pose(from_target) @ to_common)
 
+    def parent(self, frame: str) -> str:
+        """Return the name of the frame that a frame hangs on, "" where no transform tells of one."""
+        with self._lock:
+            link = self._links.get(frame.lstrip("/"))
+        return "" if link is None else link.parent
+
     def frames(self) -> tuple[str, ...]:
         """Return the names of all known frames, sorted."""
         with self._lock:

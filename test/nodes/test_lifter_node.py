@@ -313,6 +313,9 @@ class FakeTf2(types.ModuleType):
         def clear(self):
             self.cleared += 1
 
+        def all_frames_as_yaml(self):
+            return "[]" if self.answer is None else f"{FRAME}: \n  parent: 'map'\n  rate: 10.000\n"
+
         def lookup_transform(self, target, source, time):
             if self.answer is None:
                 raise FakeTf2.TransformException("Lookup would require extrapolation into the future")
@@ -335,8 +338,16 @@ def test_tf2_ros_is_used_where_it_is_installed(graph, monkeypatch):
         listener.lookup("map", FRAME, stamp(10))
     assert raised.value.may_come
     listener._buffer.answer = IN_MAP
+    assert (listener.parent(FRAME), listener.parent("map")) == ("map", "")
     np.testing.assert_allclose(listener.lookup("map", FRAME, stamp(10)), IN_MAP, atol=1e-12)
     assert listener._buffer.cleared == 0
     listener.lookup("map", FRAME, stamp(-100))
     assert listener._buffer.cleared == 1, "a bag has started over"
+    listener.destroy()
+
+
+def test_tf2_ros_without_frames_knows_no_parent(graph, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2_ros", FakeTf2("tf2_ros"))
+    listener = importlib.import_module("cotracker_ros.nodes.transforms").listen(graph.client)
+    assert listener.parent(FRAME) == ""
     listener.destroy()

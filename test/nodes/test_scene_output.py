@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from cotracker_ros.msg import RigidBodyArray, TrackArray
+from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -22,6 +23,7 @@ from cotracker_ros.messages import (
     stamp_ns,
     to_ros,
     track_array_fields,
+    transform_fields,
     transforms_from_message,
 )
 from cotracker_ros.nodes.lifter_node import LifterNode
@@ -178,6 +180,27 @@ def test_a_camera_that_sees_nothing_says_so_and_has_no_transform(graph, rig):
     counters = rig._stream._lifter.counters
     assert counters.odometry_lost > 0
     assert "camera's pose" in rig._stream._lifter.last_event
+
+
+def test_a_frame_that_tf_places_already_gets_no_second_parent(graph, rig):
+    static = graph.publisher(TFMessage, "/tf_static", latched=True)
+    mount = transform_fields(START, "camera_link", FRAME, np.eye(4))
+    static.publish(to_ros(TFMessage, {"transforms": [mount]}))
+    graph.until(lambda: rig._stream._transforms.parent(FRAME) == "camera_link")
+    odometry = graph.listen(Odometry, "lifter/odometry")
+    transforms = graph.listen(TFMessage, "/tf")
+    play(graph, range(5))
+    odometry.wait_for(lambda m: stamp_ns(m.header.stamp) == START + 4 * STEP)
+    assert not any(t.child_frame_id == FRAME for m in transforms.messages for t in m.transforms)
+    (status,) = rig.diagnose()
+    assert status.level == DiagnosticStatus.WARN and '"camera_link"' in status.message
+
+    # The top of the tree is free.
+    assert rig.set_parameters([Parameter("base_frame", value="camera_link")])[0].successful
+    play(graph, range(5, 10))
+    transforms.wait_for(lambda m: any(t.child_frame_id == "camera_link" for t in m.transforms))
+    (status,) = rig.diagnose()
+    assert status.level == DiagnosticStatus.OK
 
 
 def test_a_surface_without_open3d_fails_to_configure_with_a_sentence(graph, monkeypatch):

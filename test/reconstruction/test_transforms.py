@@ -101,6 +101,14 @@ def test_lookup_interpolates_between_samples():
     np.testing.assert_allclose(np.abs(matrix[:3, :3] @ [1, 0, 0]), [0, 1, 0], atol=1e-9)
 
 
+def test_a_frame_has_the_parent_told_last():
+    buffer = TransformBuffer()
+    assert buffer.parent("camera") == ""
+    buffer.set("world", "camera", SECOND, shift(1.0))
+    buffer.set("odom", "camera", SECOND, shift(1.0))
+    assert (buffer.parent("/camera"), buffer.parent("odom")) == ("odom", "")
+
+
 def test_samples_may_arrive_in_any_order():
     buffer = TransformBuffer()
     for second in (3, 1, 2):
