@@ -38,6 +38,8 @@ class Body:
         moved_at: Stamp of the last image in which it moved, ns.
         path: (W, 4, 4) its poses in the images of the window; NaN where they were not measured.
         drift: How many times the datum's uncertainty counts, as members came in later.
+        slip: How far its tracks may have slipped along the way since then, all alike, as a multiple of the
+            noise of a single one.
         agility: How much it accelerates, as a multiple of the configured noise; learned from its innovations.
         support: How many members agreed when it was measured, the most of the last seconds.
         start: (4, 4) pose when it was first seen.
@@ -59,6 +61,7 @@ class Body:
     path: NDArray[np.float64]
     start: NDArray[np.float64]
     drift: float = 1.0
+    slip: float = 0.0
     agility: float = 1.0
     support: float = 0.0
     moved: bool = False
@@ -70,7 +73,8 @@ class Body:
         """Return the (6, 6) covariance of the pose since first seen, in the axes of the fixed frame."""
         turn = np.zeros((6, 6))
         turn[:3, :3] = turn[3:, 3:] = self.pose[:3, :3]
-        return np.asarray(self.covariance[:6, :6] + self.drift * turn @ self.datum @ turn.T)
+        datum = (self.drift + self.slip**2) * self.datum
+        return np.asarray(self.covariance[:6, :6] + turn @ datum @ turn.T)
 
     @property
     def standing(self) -> bool:

@@ -22,6 +22,8 @@ class BodiesConfig:
         sigma_floor: How far a measurement is off in any direction at least, m.
         alike: How many neighbouring tracks err alike (steps of depth, drift of the tracker): poses by N
             tracks are as uncertain as by N divided by this that err by themselves.
+        slip: Part of the way of their body by which tracks may slip on it; it adds to the uncertainty of the
+            pose as time goes on, because all that is known of the pose since first seen is by the tracks.
         min_members: Fewer tracks that move together by themselves are no body; a label needs three.
         min_displacement: Tracks that move less within the window count as standing still, m, ...
         drift_pixels: ... or less than so many pixels: trackers drift, many tracks alike.
@@ -45,6 +47,7 @@ class BodiesConfig:
     bearing_sigma: float = 0.002
     sigma_floor: float = 0.001
     alike: float = 2.5
+    slip: float = 0.05
     min_members: int = 4
     min_displacement: float = 0.02
     drift_pixels: float = 6.0

@@ -19,13 +19,14 @@ from cotracker_ros.reconstruction.body_filter import (
 from cotracker_ros.reconstruction.body_window import Measured
 from cotracker_ros.reconstruction.ellipsoids import inverse
 from cotracker_ros.reconstruction.poses import transform_points
-from cotracker_ros.reconstruction.rigid import consensus
+from cotracker_ros.reconstruction.rigid import consensus, skew
 
 _NS = 1e-9
 MIN_FIT = 3  # members that must agree for a pose to count as measured
 _LOOKS_EVERY = 3  # images: how often a body that is not where it should be is looked for
 _FADE = 0.98  # of what is remembered of how many members agreed, for each image
 _FEW = 0.5  # where a smaller part of the members agrees, another pose is looked for
+_GAP = 0.2  # s: a body that was not measured for so long is only measured again by many of its members
 _BACK_SPEED = (0.7, 2.0)  # one standard deviation of the twist of a body that is seen again, m/s, rad/s
 _AGILITY = (0.05, 20.0)  # least and most acceleration of a body, as a multiple of the configured density
 _LEARN = 0.1  # how fast it follows what the body does, for each image
@@ -53,6 +54,8 @@ def follow_bodies(
         if sight is not None:
             _measure(sight, state, config, points, camera, generator)
         for body in bodies:
+            if body.moved:
+                _slip(body, state, config, camera)
             body.lost = state.stamp - body.measured_at > int(config.predict_seconds / _NS)
     for body in list(state.bodies.values()):
         if body.lost:
@@ -95,6 +98,16 @@ def _carry_on(bodies: list[Body], state: BodiesState, config: BodiesConfig) -> B
         if body.moved:
             body.pose, body.twist, body.covariance = after.pose[k], after.twist[k], after.covariance[k]
     return after
+
+
+def _slip(body: Body, state: BodiesState, config: BodiesConfig, camera: NDArray[np.float64]) -> None:
+    """Note how far a body's tracks may have slipped, all alike, on their way since the last image."""
+    model = state.members.model[state.members.of(body.id)]
+    radius = float(np.sqrt((model * model).sum(axis=1).mean())) if len(model) else 0.0
+    speed = np.linalg.norm(body.twist[:3]) + radius * np.linalg.norm(body.twist[3:])
+    distance = np.linalg.norm(body.pose[:3, 3] - camera[:3, 3])
+    error = np.hypot(state.bearing * distance, config.sigma_floor)
+    body.slip += config.slip * float(speed) * state.seconds / float(error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,13 +174,12 @@ def _measure(
                 body.covariance, body.measured_at = found.states.covariance[k], state.stamp
                 continue
         result, row = found, k
-        least = MIN_FIT if body.label else config.min_members
-        if not _believable(result, row, int(own.sum()), body.support, least):
-            if (state.stamp - body.measured_at) * _NS > 1.5 * state.seconds and state.images % _LOOKS_EVERY:
-                continue
-            sigmas = points.sigmas(rows[own])
-            again = _another_start(sight.states.of(k), taken.of(k), sigmas, camera, config, generator)
-            if again is None or not _believable(again, 0, int(own.sum()), body.support, least):
+        if not _believable(body, result, row, int(own.sum()), state, config):
+            again = _another_pose(sight, k, state, config, points, camera, generator)
+            if again is None or not _believable(body, again, 0, int(own.sum()), state, config):
+                # What is seen off the body, and not together with the others, stuck to something else.
+                off = rows[own][_left_behind(sight.states.of(k), taken.of(k), config.gate_sigmas)]
+                members.judge(off, np.zeros(len(off), np.bool_), config.leave_after)
                 continue
             result, row = again, 0
             agrees[own] = again.agrees
@@ -233,27 +245,50 @@ def _stand(body: Body, state: BodiesState, rows: NDArray[np.intp]) -> None:
     state.members.drift[rows] = body.drift
 
 
-def _believable(result: Correction, row: int, count: int, support: float, least: int) -> bool:
-    """Say whether a pose is measured: a surprising one only if many of the former members say it."""
+def _left_behind(state: BodyStates, points: MemberPoints, gate_sigmas: float) -> NDArray[np.bool_]:
+    """Say which of the members (M,) of one body are not where it can be by its last motion."""
+    offsets = points.model @ state.pose[0, :3, :3].T
+    residuals = points.xyz - state.pose[0, :3, 3] - offsets
+    jacobian = np.concatenate([np.broadcast_to(np.eye(3), (len(offsets), 3, 3)), -skew(offsets)], axis=2)
+    spread = jacobian @ state.covariance[0, :6, :6] @ jacobian.transpose(0, 2, 1)
+    information = inverse(inverse(points.information(state.pose)) + spread)
+    return np.asarray(np.einsum("ni,nij,nj->n", residuals, information, residuals) > gate_sigmas**2)
+
+
+def _believable(
+    body: Body, result: Correction, row: int, count: int, state: BodiesState, config: BodiesConfig
+) -> bool:
+    """Say whether a pose by `count` members is measured.
+
+    A surprising one is only if many of the former members say it; one after some time without, too: a few
+    tracks that come back together may have stuck to what hid the body.
+    """
     agreeing = int(result.agreeing[row])
-    if agreeing < least or agreeing < _FEW * count:
+    if agreeing < max(MIN_FIT if body.label else config.min_members, _FEW * count):
         return False
-    return not (bool(result.surprising[row]) and agreeing < _FEW * support)
+    gap = (state.stamp - body.measured_at) * _NS > max(_GAP, 1.5 * state.seconds)
+    return agreeing >= _FEW * body.support or not (gap or bool(result.surprising[row]))
 
 
-def _another_start(
-    state: BodyStates,
-    points: MemberPoints,
-    sigmas: NDArray[np.float64],
-    camera: NDArray[np.float64],
+def _another_pose(
+    sight: _Sight,
+    k: int,
+    state: BodiesState,
     config: BodiesConfig,
+    points: Measured,
+    camera: NDArray[np.float64],
     generator: np.random.Generator,
 ) -> Correction | None:
-    """Correct one body from the pose on which most of its members agree."""
-    pose = _consensus(points.model, points.xyz, sigmas, camera, generator)
+    """Correct body `k` from the pose on which most of its members agree, when it is time to look for one."""
+    just_now = (state.stamp - sight.bodies[k].measured_at) * _NS < 1.5 * state.seconds
+    if not just_now and state.images % _LOOKS_EVERY:
+        return None
+    taken = sight.points.of(k)
+    sigmas = points.sigmas(sight.rows[sight.points.owner == k])
+    pose = _consensus(taken.model, taken.xyz, sigmas, camera, generator)
     if pose is None:
         return None
-    return correct(state, points, config.gate_sigmas, config.alike, start=pose[None])
+    return correct(sight.states.of(k), taken, config.gate_sigmas, config.alike, start=pose[None])
 
 
 def _consensus(
@@ -297,7 +332,7 @@ def _find_again(
     taken = _member_points(state, rows, np.zeros(len(rows), np.intp), points)
     found = correct(start, taken, config.gate_sigmas, config.alike)
     agreeing = int(found.agreeing[0])
-    if agreeing < max(enough, 0.6 * len(rows)) or agreeing < 0.2 * body.support:
+    if agreeing < max(enough, 0.6 * len(rows)) or agreeing < _FEW * body.support:
         return
     after = found.states
     body.pose, body.twist, body.covariance = after.pose[0], after.twist[0], after.covariance[0]

@@ -37,6 +37,7 @@ SLIDES = 20.0  # squared sigmas of a straight motion away from the path, three d
 EVIDENCE = 30.0  # how much better, in squared sigmas, a path must explain a track than rest does
 MIN_SEEN = 4  # images of the window in which a track must have been measured to be judged
 _FLATNESS = 0.01  # m: points nearer to a common line than this give no orientation
+_REACH = 3.0  # times as far as the third neighbours are apart: what is further from all others is elsewhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +127,7 @@ def grow_group(
         poses = _path(window, used, members, place - centre[:3, 3], start)
         fit = along_path(window, used, columns, poses)
         keep = follows(fit, at_rest(window, used, columns).chi2)
+        keep[keep] = connected(fit.place[keep], min_members)
         if keep.sum() < min_members:
             return None
         # The moving frame is put where it is in the newest image, turned as the fixed one.
@@ -163,6 +165,45 @@ def spread(points: NDArray[np.float64]) -> float:
     offset = points - points.mean(axis=0)
     values = np.linalg.eigvalsh(offset.T @ offset / len(points))
     return float(np.sqrt(max(values[0] + values[1], 0.0)))
+
+
+def reach(points: NDArray[np.float64]) -> float:
+    """Return how far from the nearest of points (N, 3) another one may be to be of the same thing, m.
+
+    A track far away from the rest agrees with nearly any motion of theirs: a small turn explains it, and its
+    lever makes the turn wrong.
+    """
+    if len(points) < 2:
+        return np.inf
+    squares = np.sort(_squared_distances(points, points), axis=1)
+    return float(_REACH * np.sqrt(np.median(squares[:, min(3, len(points) - 1)])))
+
+
+def connected(points: NDArray[np.float64], least: int) -> NDArray[np.bool_]:
+    """Say which of points (N, 3) are within reach of each other, step by step; fewer than `least` are not."""
+    if not len(points):
+        return np.zeros(0, np.bool_)
+    near = _squared_distances(points, points) <= reach(points) ** 2
+    part = np.arange(len(points))
+    while True:
+        lower = np.where(near, part, len(points)).min(axis=1)
+        if (lower == part).all():
+            break
+        part = lower
+    return np.asarray(np.bincount(part, minlength=len(points))[part] >= least)
+
+
+def within_reach(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say which of points (N, 3) are within reach of others (M, 3)."""
+    if not len(others):
+        return np.zeros(len(points), np.bool_)
+    return np.asarray(_squared_distances(points, others).min(axis=1) <= reach(others) ** 2)
+
+
+def _squared_distances(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (N, M) m^2 between points (N, 3) and others (M, 3)."""
+    offset = points[:, None] - others
+    return np.asarray(np.einsum("nmi,nmi->nm", offset, offset))
 
 
 def _reference(window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.intp]) -> int:

@@ -16,11 +16,13 @@ from cotracker_ros.reconstruction.body_config import BodiesConfig
 from cotracker_ros.reconstruction.body_grouping import (
     MIN_SEEN,
     Group,
+    connected,
     find_seeds,
     follows,
     grow_group,
     judged,
     stays,
+    within_reach,
 )
 from cotracker_ros.reconstruction.body_window import Measured, along_path, at_rest, displacement, places
 from cotracker_ros.reconstruction.poses import invert_pose, transform_points
@@ -112,11 +114,16 @@ def tend_body(state: BodiesState, config: BodiesConfig, points: Measured) -> Non
     if _moves(body, members.model[own], slots, least * min(seconds / config.window_seconds, 1.0) / 2):
         body.moved_at, body.moved = state.stamp, True
     path = along_path(window, slots, np.concatenate([own, free]), body.path[slots])
-    members.stray(own, (judged(path) & ~stays(path))[: len(own)])
+    strays = (judged(path) & ~stays(path))[: len(own)]
+    if not body.label:
+        strays |= ~connected(members.model[own], config.min_members)
+    members.stray(own, strays)
     if len(free):
         still = np.concatenate([np.zeros(len(own)), at_rest(window, slots, free).chi2])
-        joining = free[follows(path, still)[len(own) :]]
-        join_body(state, body, joining, points)
+        joining = follows(path, still)[len(own) :]
+        if not body.label:
+            joining &= within_reach(path.place[len(own) :], members.model[own])
+        join_body(state, body, free[joining], points)
 
 
 def _moves(body: Body, model: NDArray[np.float64], slots: NDArray[np.intp], least: float) -> bool:

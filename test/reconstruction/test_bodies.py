@@ -52,13 +52,13 @@ def test_pose_is_relative_to_where_the_body_was_first_seen():
 
 @pytest.mark.parametrize(("alike", "least"), [(1.0, 1 / 3), (2.5, 1 / 6)])
 def test_covariances_say_how_wrong_poses_and_twists_are(alike, least):
-    """Simulated tracks err by themselves; by default it is not trusted that real ones do."""
+    """Simulated tracks err by themselves, and do not slip; by default it is not trusted that real ones do."""
     nees, twist_nees = [], []
     for seed in range(5):
         thing = Thing(moving(pose(-0.5, 0, 2), (0.3, 0.1, 0), (0.2, 0.4, 0.3)), box_points(25, seed=seed))
         world = World([thing], seed=seed)
         follower = Follower(world, 0)
-        run(world, BodyTracker(BodiesConfig(alike=alike)), 60, follower)
+        run(world, BodyTracker(BodiesConfig(alike=alike, slip=0.0)), 60, follower)
         nees += follower.nees
         twist_nees += follower.twist_nees[20:]
     assert least < np.mean(nees) / 6 < 3
@@ -120,7 +120,7 @@ def test_hidden_body_is_predicted_and_then_seen_again():
 
     world = World([Thing(moving(pose(-0.7, 0, 2), (0.3, 0, 0), (0, 0.3, 0)), box_points(30), seen)])
     follower = Follower(world, 0)
-    results = run(world, BodyTracker(), 120, follower)
+    results = run(world, BodyTracker(BodiesConfig(slip=0.0)), 120, follower)
     assert _all_ids(results) == [1]
     hidden = [frame for frame in range(30, 120) if results[frame].bodies[0].predicted]
     assert hidden == list(range(61, 81))
@@ -256,3 +256,37 @@ def test_camera_that_is_not_where_it_is_said_to_be_moves_no_body():
     world = World(static=120, camera=moving(pose(), (0.05, 0, 0)))
     world.mistake = lambda t: drift(t - 1.5) if t > 1.5 else np.eye(4)
     assert _all_ids(run(world, BodyTracker(), 120)) == []
+
+
+def test_far_tracks_that_a_small_turn_would_explain_are_none_of_it():
+    near = Thing(moving(pose(-0.6, 0, 2), (0.4, 0, 0)), box_points(8))
+    far = Thing(moving(pose(-0.6, 0, 3.2), (0.32, 0, 0)), box_points(2, seed=3))
+    world = World([near, far])
+    follower = Follower(world, 0)
+    results = run(world, BodyTracker(), 90, follower)
+    assert results[-1].bodies
+    assert all(world.purity(body) == (0, 1.0) for result in results for body in result.bodies)
+    assert _rms(follower.errors) < 0.01
+    assert np.mean(follower.nees) / 6 < 3
+
+
+def test_few_members_that_stick_to_what_hides_the_rest_do_not_bring_it_back():
+    points = box_points(12)
+    stuck = steps(pose(-0.6, 0, 2), (2.0, (0.3, 0, 0), STILL), (9, STILL, STILL))
+    goes_on = Thing(moving(pose(-0.6, 0, 2), (0.3, 0, 0)), points[:7], lambda t: t < 2.0)
+    sticks = Thing(stuck, points[7:], lambda t: not 2.0 < t < 2.6)
+    results = run(World([goes_on, sticks]), BodyTracker(), 180)
+    assert results[59].bodies and not results[59].bodies[0].predicted
+    assert all(body.predicted for result in results[61:] for body in result.bodies)
+    assert not results[-1].bodies
+
+
+def test_covariance_allows_for_tracks_that_slip_alike_along_the_way():
+    world = World([Thing(moving(pose(-0.6, 0, 2), (0.4, 0, 0)), box_points(8))])
+    results = run(world, BodyTracker(), 100)
+    first = next(k for k, result in enumerate(results) if result.bodies)
+    body, way = results[-1].bodies[0], (99 - first) / 30 * 0.4
+    # The tracks fell behind by a twentieth of the way: truly it got so much further.
+    error = body.pose[:3, 3] - results[first].bodies[0].pose[:3, 3] - [1.05 * way, 0, 0]
+    assert np.linalg.norm(error) > 0.03
+    assert error @ np.linalg.solve(body.covariance[:3, :3], error) < 14.2
