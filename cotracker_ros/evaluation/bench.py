@@ -69,7 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=3, help="updates of half a window to time")
     parser.add_argument("--images", type=int, default=10_000, help="images of the memory test")
     parser.add_argument(
-        "--scene-images", type=int, default=5400, help="images of the 3D test (54000: 30 minutes at 30 Hz)"
+        "--scene-images",
+        type=int,
+        default=5400,
+        help="images of the 3D test (54000: 30 minutes at 30 Hz; 0: none)",
     )
     parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder of the tables")
 
@@ -108,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     growth = _growth(args.images)
     node = _node_overhead(max(args.tracks))
     shipped = {precision: _default_speed(precision) for precision in ("auto", "fp32")}
-    scene = _run([sys.executable, "-m", "cotracker_ros.evaluation.scene_speed", str(args.scene_images)])
+    scene = _scene_speed(args.scene_images)
     bar.close()
     text = _table(rows, growth, node, shipped, scene, device)
     print(text)
@@ -234,6 +237,13 @@ def _default_speed(precision: str) -> dict[str, float]:
     return _run([sys.executable, "-m", "cotracker_ros.evaluation.default_speed", "default", precision])
 
 
+def _scene_speed(images: int) -> dict[str, float]:
+    """Speed and memory of everything in 3D, in a process of its own; nothing for no images."""
+    if not images:
+        return {}
+    return _run([sys.executable, "-m", "cotracker_ros.evaluation.scene_speed", str(images)])
+
+
 def _run(command: list[str]) -> dict[str, float]:
     """Run a measurement that prints JSON."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=3600)
@@ -279,14 +289,15 @@ def _table(
         f"p50 {row['p50 ms']:.1f} ms, p95 {row['p95 ms']:.1f} ms, memory in all {row['memory MB']:.0f} MB"
         for precision, row in shipped.items()
     ]
-    lines += [
-        "",
-        f"3D on one core, 640x480 at 30 Hz, {scene['tracks']:.0f} tracks (lifting, odometry, bodies, map): "
-        f"p50 {scene['p50 ms']:.1f} ms, p95 {scene['p95 ms']:.1f} ms an image; after "
-        f"{scene['images'] / 10 / 1800:.1f} and {scene['images'] / 1800:.1f} minutes "
-        f"{scene['map points after a tenth']:.0f} and {scene['map points after all']:.0f} points in the map, "
-        f"memory {scene['memory MB after a tenth']:.0f} and {scene['memory MB after all']:.0f} MB",
-    ]
+    if scene:
+        lines += [
+            "",
+            f"3D on one core, 640x480 at 30 Hz, {scene['tracks']:.0f} tracks (lifting, odometry, bodies, "
+            f"map): p50 {scene['p50 ms']:.1f} ms, p95 {scene['p95 ms']:.1f} ms an image; after "
+            f"{scene['images'] / 10 / 1800:.1f} and {scene['images'] / 1800:.1f} minutes "
+            f"{scene['map points after a tenth']:.0f} and {scene['map points after all']:.0f} points in the "
+            f"map, memory {scene['memory MB after a tenth']:.0f} and {scene['memory MB after all']:.0f} MB",
+        ]
     if node:
         lines += [
             "",

@@ -62,6 +62,7 @@ def _ask_node(tracks: int) -> list[float]:
     tracker = TrackerNode(
         parameter_overrides=[
             Parameter("autostart", value=True),
+            Parameter("backend", value="klt"),
             Parameter("seed", value="grid"),
             Parameter("seed_count", value=tracks),
             Parameter("qos_overrides./image.subscription.reliability", value="reliable"),
