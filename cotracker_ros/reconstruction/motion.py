@@ -13,6 +13,17 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cotracker_ros.reconstruction.point_filters import (
+    POSITION,
+    SPEED_VARIANCE,
+    VARIANCE,
+    VELOCITY,
+    largest,
+    length,
+    predicted,
+    squares,
+    updated,
+)
 from cotracker_ros.reconstruction.poses import invert_pose, transform_points
 from cotracker_ros.reconstruction.types import PointMotion
 
@@ -20,17 +31,18 @@ _NS = 1e-9
 _MIN_MEASUREMENTS = 3  # two positions give a velocity, the third says whether to believe it
 _MOVING_CHI2 = 16.0  # of the velocity against its covariance: 99.9 % of still points stay below
 _STILL_SIGMAS = 2.0  # a point is still when even so much more than its speed is no movement
-_TREND_NOISE = (
-    1 / 60
-)  # of the process noise: at 3 m an RGB-D camera's trend is certain to 40 mm/s within 0.5 s
-_TREND_VARIANCE = 2.5  # of a measurement's: successive errors are alike, several tell less than they seem to
+# Of the process noise, for the quick filter and the trend: at 3 m an RGB-D camera's trend is certain to
+# 40 mm/s within 0.5 s.
+_PROCESS = np.array([1.0, 1 / 60])[:, None, None]
+# Of a measurement's variance: successive errors are alike, several tell the trend less than they seem to.
+_ALIKE = np.array([1.0, 2.5])[:, None, None]
 _FEIGNED = 0.05  # of the motion that the camera sees is feigned by errors of its pose, stamps or calibration
 _CONFIRM = 3  # images in a row that must agree before a flag changes: noise is not white over time
 _PLACE_SECONDS = np.array([0.5, 2.0, 1e-3])  # memory of where a point rests, by flag: unknown, still, moving
 _RECENT_SECONDS = 0.12  # memory of where it has just been
 _SLIP = 0.4  # of a measurement's variance: so far off its place a tracker's slip takes a still point
 _DOUBT = 2  # ... before what stood still no longer does
-_POSITION, _VELOCITY, _VARIANCE, _COVARIANCE, _SPEED_VARIANCE = range(5)  # rows of a filter
+_QUICK, _TREND = range(2)
 
 
 @dataclass(frozen=True)
@@ -79,16 +91,13 @@ class PointStates:
 
     Attributes:
         ids: (N,) uint32.
-        position: (N, 3) filtered position at `stamp`, m; NaN where `count` is 0.
-        velocity: (N, 3) at `stamp`, m/s.
-        variance: (N, 3) of the position, m^2.
-        covariance: (N, 3) of position and velocity on the same axis, m^2/s.
-        speed_variance: (N, 3) of the velocity, m^2/s^2.
+        filters: (5, 2, N, 3) the filters at `stamp`: position, m, velocity, m/s, variance of the position,
+            m^2, covariance of both, m^2/s, and variance of the velocity, m^2/s^2, of the quick filter and of
+            the trend. Positions are NaN where `count` is 0.
         stamp: (N,) int64, of the last accepted measurement, ns.
         sigma: (N,) of the last accepted measurement along its ray, m.
         count: (N,) accepted measurements since the point (re)started.
         rejections: (N,) measurements rejected since the last accepted one.
-        trend: (N, 5, 3) the slow filter: position, velocity and their variances, as the five above.
         place: (N, 3) where the point rests, m.
         recent: (N, 3) mean of the last measurements, m.
         kind: (N,) uint8, values of `PointMotion` as of the last accepted measurement.
@@ -97,16 +106,11 @@ class PointStates:
     """
 
     ids: NDArray[np.uint32]
-    position: NDArray[np.float64]
-    velocity: NDArray[np.float64]
-    variance: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-    speed_variance: NDArray[np.float64]
+    filters: NDArray[np.float64]
     stamp: NDArray[np.int64]
     sigma: NDArray[np.float64]
     count: NDArray[np.int64]
     rejections: NDArray[np.int64]
-    trend: NDArray[np.float64]
     place: NDArray[np.float64]
     recent: NDArray[np.float64]
     kind: NDArray[np.uint8]
@@ -115,6 +119,21 @@ class PointStates:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def position(self) -> NDArray[np.float64]:
+        """(N, 3) filtered position at `stamp`, m; NaN where `count` is 0."""
+        return self.filters[POSITION, _QUICK]
+
+    @property
+    def velocity(self) -> NDArray[np.float64]:
+        """(N, 3) at `stamp`, m/s."""
+        return self.filters[VELOCITY, _QUICK]
+
+    @property
+    def speed_variance(self) -> NDArray[np.float64]:
+        """(N, 3) of the velocity, m^2/s^2."""
+        return self.filters[SPEED_VARIANCE, _QUICK]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,18 +159,15 @@ def unknown_points(ids: ArrayLike) -> PointStates:
     """Return the states of points that were never measured."""
     names = np.asarray(ids, dtype=np.uint32)
     count = len(names)
+    filters = np.zeros((5, 2, count, 3))
+    filters[POSITION] = np.nan
     return PointStates(
         ids=names,
-        position=np.full((count, 3), np.nan),
-        velocity=np.zeros((count, 3)),
-        variance=np.zeros((count, 3)),
-        covariance=np.zeros((count, 3)),
-        speed_variance=np.zeros((count, 3)),
+        filters=filters,
         stamp=np.zeros(count, dtype=np.int64),
         sigma=np.full(count, np.nan),
         count=np.zeros(count, dtype=np.int64),
         rejections=np.zeros(count, dtype=np.int64),
-        trend=np.zeros((count, 5, 3)),
         place=np.zeros((count, 3)),
         recent=np.zeros((count, 3)),
         kind=np.zeros(count, dtype=np.uint8),
@@ -178,8 +194,10 @@ def for_ids(states: PointStates, ids: ArrayLike, fresh: NDArray[np.bool_]) -> Po
     place = np.minimum(np.searchsorted(states.ids, wanted, sorter=order), len(states) - 1)
     source = order[place]
     known = (states.ids[source] == wanted) & ~fresh
+    result.filters[:, :, known] = states.filters[:, :, source[known]]
     for item in fields(PointStates):
-        getattr(result, item.name)[known] = getattr(states, item.name)[source[known]]
+        if item.name != "filters":
+            getattr(result, item.name)[known] = getattr(states, item.name)[source[known]]
     return result
 
 
@@ -191,9 +209,9 @@ def at_time(states: PointStates, stamp: int, config: MotionConfig) -> Motion:
     """
     dt = np.where(states.count > 0, (stamp - states.stamp) * _NS, 0.0)
     limit = config.known_speed_sigma**2
-    uncertain = states.speed_variance.max(axis=1, initial=0.0) + config.process_noise * dt
+    uncertain = largest(states.speed_variance) + config.process_noise * dt
     established = states.count >= _MIN_MEASUREMENTS
-    speed = np.linalg.norm(states.velocity, axis=1)
+    speed = length(states.velocity)
     moving = established & (states.kind == PointMotion.MOVING)
     coast = np.where(moving, np.minimum(dt, config.coast_seconds), 0.0)
     growth = config.hold_growth + np.where(moving, speed, 0.0)
@@ -234,45 +252,31 @@ def measure(
         motion nor the noise explains is rejected (the depth bled, or the tracker slipped onto what is in
         front), but no more than `max_rejections` times in a row.
     """
-    measured: NDArray[np.bool_] = np.asarray(np.isfinite(position).all(axis=1))
+    measured = np.asarray(np.isfinite(position[:, 0] + position[:, 1] + position[:, 2]))
     started = states.count > 0
     dt = np.where(started, (stamp - states.stamp) * _NS, 0.0)[:, None]
-    quick = np.stack(
-        (states.position, states.velocity, states.variance, states.covariance, states.speed_variance)
-    )
-    ahead = _predicted(quick, dt, config.process_noise)
-    compared = (measured & started)[:, None]
-    innovation = np.where(compared, position - ahead[_POSITION], 0.0)
-    noise = np.where(measured[:, None], variance, 1.0)
-    far = (innovation**2 / (ahead[_VARIANCE] + noise)).sum(axis=1) > config.gate_sigmas**2
-    far &= np.linalg.norm(innovation, axis=1) > config.gate_distance
+    ahead = predicted(states.filters, dt, config.process_noise * _PROCESS)
+    innovation = position - ahead[POSITION]
+    off = innovation[_QUICK]
+    far = squares(off, ahead[VARIANCE, _QUICK] + variance) > config.gate_sigmas**2
+    far &= length(off) > config.gate_distance
     restart = np.asarray(measured & (~started | (far & (states.rejections >= config.max_rejections))))
     accepted = np.asarray(measured & (~far | restart))
-    start = np.zeros_like(quick)
-    start[_POSITION], start[_VARIANCE], start[_SPEED_VARIANCE] = position, variance, config.initial_speed**2
-
-    def merged(updated: NDArray[np.float64], before: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.where(accepted[:, None], np.where(restart[:, None], start, updated), before)
-
-    quick = merged(_updated(ahead, innovation, noise), quick)
-    trend = np.moveaxis(states.trend, 1, 0)
-    ahead = _predicted(trend, dt, config.process_noise * _TREND_NOISE)
-    innovation = np.where(compared, position - ahead[_POSITION], 0.0)
-    trend = merged(_updated(ahead, innovation, _TREND_VARIANCE * noise), trend)
+    corrected = updated(ahead, innovation, variance * _ALIKE)
+    filters = np.where(accepted[:, None], corrected, states.filters)
+    if restart.any():
+        filters[:, :, restart] = 0.0
+        filters[POSITION][:, restart], filters[VARIANCE][:, restart] = position[restart], variance[restart]
+        filters[SPEED_VARIANCE][:, restart] = config.initial_speed**2
     count = np.where(restart, 1, states.count + accepted)
-    place, recent, left = _rested(states, np.where(accepted[:, None], position, np.nan), noise, dt, count)
+    place, recent, left = _rested(states, position, accepted, variance, dt, count)
     result = replace(
         states,
-        position=quick[_POSITION],
-        velocity=quick[_VELOCITY],
-        variance=quick[_VARIANCE],
-        covariance=quick[_COVARIANCE],
-        speed_variance=quick[_SPEED_VARIANCE],
+        filters=filters,
         stamp=np.where(accepted, stamp, states.stamp),
         sigma=np.where(accepted, sigma, states.sigma),
         count=count,
         rejections=np.where(accepted, 0, states.rejections + (measured & ~accepted)),
-        trend=np.moveaxis(trend, 0, 1),
         place=place,
         recent=recent,
     )
@@ -294,45 +298,14 @@ def feigned_speed(
     Returns:
         (N,) m/s; 0 where the position is unknown.
     """
-    shift = transform_points(invert_pose(now), position) - transform_points(invert_pose(before), position)
-    return np.nan_to_num(np.linalg.norm(shift, axis=1)) * (_FEIGNED / seconds)
-
-
-def _predicted(filters: NDArray[np.float64], dt: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
-    """Take filters (5, N, 3) ahead by `dt` (N, 1) s, by constant velocity and white acceleration."""
-    position, velocity, variance, covariance, speed_variance = filters
-    return np.stack(
-        (
-            position + velocity * dt,
-            velocity,
-            variance + dt * (2 * covariance + dt * speed_variance) + noise * dt**3 / 3,
-            covariance + dt * speed_variance + noise * dt**2 / 2,
-            speed_variance + noise * dt,
-        )
-    )
-
-
-def _updated(
-    ahead: NDArray[np.float64], innovation: NDArray[np.float64], variance: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Correct predicted filters (5, N, 3) by how far the measurements are off, (N, 3)."""
-    position, velocity, p00, p01, p11 = ahead
-    total = p00 + variance
-    k0, k1 = p00 / total, p01 / total
-    return np.stack(
-        (
-            position + k0 * innovation,
-            velocity + k1 * innovation,
-            (1 - k0) * p00,
-            (1 - k0) * p01,
-            p11 - k1 * p01,
-        )
-    )
+    shift = transform_points(invert_pose(now) - invert_pose(before), position)
+    return np.nan_to_num(length(shift)) * (_FEIGNED / seconds)
 
 
 def _rested(
     states: PointStates,
     position: NDArray[np.float64],
+    accepted: NDArray[np.bool_],
     variance: NDArray[np.float64],
     dt: NDArray[np.float64],
     count: NDArray[np.int64],
@@ -341,19 +314,21 @@ def _rested(
 
     Args:
         states: The points before the measurement.
-        position: (N, 3) accepted measurements, m; NaN where there is none.
+        position: (N, 3) measurements, m.
+        accepted: (N,) bool, which of them count.
         variance: (N, 3) of these, m^2.
         dt: (N, 1) time since the last one, s.
         count: (N,) measurements with this one, 1 where the point (re)starts.
     """
     least = 1 / np.maximum(count, 1)[:, None]  # a plain mean at first
     gain = np.maximum(-np.expm1(-dt / _RECENT_SECONDS), least)
-    recent = np.where(np.isnan(position), states.recent, states.recent + gain * (position - states.recent))
     slow = np.maximum(-np.expm1(-dt / _PLACE_SECONDS[states.kind][:, None]), least)
-    place = np.where(np.isnan(position), states.place, states.place + slow * (recent - states.place))
-    noise = variance * (_TREND_VARIANCE * (gain / (2 - gain) + slow / (2 - slow)) + _SLIP)
-    left = ((recent - place) ** 2 / noise).sum(axis=1) > _MOVING_CHI2
-    return place, recent, left
+    taken = accepted[:, None]
+    recent = states.recent + gain * np.where(taken, position - states.recent, 0.0)
+    off = recent - states.place
+    place = states.place + np.where(taken, slow, 0.0) * off
+    noise = variance * (_ALIKE[_TREND] * (gain / (2 - gain) + slow / (2 - slow)) + _SLIP)
+    return place, recent, squares((1 - slow) * off, noise) > _MOVING_CHI2
 
 
 def _judged(
@@ -373,14 +348,14 @@ def _judged(
     knows: it is not still from then on.
     """
     limit = config.moving_speed + feigned
-    velocity, variance = states.trend[:, _VELOCITY], states.trend[:, _SPEED_VARIANCE]
-    speed = np.linalg.norm(velocity, axis=1)
+    velocity, variance = states.filters[VELOCITY], np.maximum(states.filters[SPEED_VARIANCE], 1e-12)
+    speeds = length(velocity)
+    starts, surely = (speeds > limit) & (squares(velocity, variance) > _MOVING_CHI2)
+    speed = speeds[_TREND]
     slow = speed <= limit
-    starts = _surely(states.velocity, states.speed_variance)
-    starts &= np.linalg.norm(states.velocity, axis=1) > limit
-    surely = (_surely(velocity, variance) & ~slow) | (starts & left)
+    surely |= starts & left
     verdict = np.where(surely, PointMotion.MOVING, PointMotion.UNKNOWN)
-    most = speed + _STILL_SIGMAS * np.sqrt(variance.max(axis=1, initial=0.0))
+    most = speed + _STILL_SIGMAS * np.sqrt(largest(variance[_TREND]))
     verdict[(most < config.moving_speed) & ~surely] = PointMotion.STATIC
     kind = np.where(restart, PointMotion.UNKNOWN, states.kind)
     still = kind == PointMotion.STATIC
@@ -398,8 +373,3 @@ def _judged(
         turn=np.where(changed, 0, turn),
         turn_kind=np.where(judged, verdict, states.turn_kind).astype(np.uint8),
     )
-
-
-def _surely(velocity: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Say which velocities (N, 3) of variances (N, 3) are no noise."""
-    return np.asarray((velocity**2 / np.maximum(variance, 1e-12)).sum(axis=1) > _MOVING_CHI2)

@@ -183,7 +183,7 @@ def test_a_point_that_starts_again_elsewhere_is_unknown():
         )
     assert accepted.all()
     assert (at_time(states, stamp(image), CONFIG).kind == PointMotion.UNKNOWN).all()
-    np.testing.assert_allclose(states.trend[:, 0], there)
+    np.testing.assert_allclose(states.filters[0], [there, there])  # the trend, too
 
 
 def test_a_camera_that_turns_feigns_speed_where_points_are_far():
