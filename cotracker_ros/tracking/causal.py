@@ -34,7 +34,7 @@ STARTS = KltConfig(window=31, levels=4, max_error=1.5)
 BELIEVED = 2.0
 """Logits, at least, of a point whose patch is found again, or that was asked for in an answered image."""
 
-TRUST = 0.25
+TRUST = 0.5
 """Share of the network's correction of a position that is taken: Lucas-Kanade and patches are more exact."""
 _FARTHEST = 6.0  # px that an affine fit may move a point
 CLOSE_COMPANY = 2.0
