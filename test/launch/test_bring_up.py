@@ -19,8 +19,10 @@ pytest.importorskip("cotracker_ros.msg", reason="the messages are built by colco
 
 from cotracker_ros.msg import TrackArray  # noqa: E402
 from launch import LaunchContext  # noqa: E402
+from launch.actions import IncludeLaunchDescription  # noqa: E402
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
+from rcl_interfaces.srv import GetParameters  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 
 LAUNCH = Path(__file__).parents[2] / "launch"
@@ -126,6 +128,49 @@ def test_reconstruction_brings_both_nodes_up_in_a_namespace(node: Node, tmp_path
         assert "/eye/image" in inputs
         inputs = dict(node.get_subscriber_names_and_types_by_node("lifter", "/arm"))
         assert {"/arm/tracker/tracks", "/camera/depth/image_raw", "/camera/camera_info"} <= set(inputs)
+
+
+def test_arguments_arrive_as_parameters_of_their_types(node: Node, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    given = {
+        "camera_pose": "tracks",
+        "target_frame": "odom",
+        "fixed_frame": "odom",
+        "base_frame": "base_link",
+        "pose_label": "1",  # a text, though it looks like a number
+    }
+    arguments = [f"{name}:={value}" for name, value in given.items()]
+    with launched("reconstruction", log, "backend:=klt", "dense:=off", "odometry_tf:=true", *arguments):
+        wait_for_state(node, "/lifter", "active", log)
+        request = GetParameters.Request(names=[*given, "dense", "odometry_tf"])
+        answer = ask(node, GetParameters, "/lifter/get_parameters", request, PATIENCE)
+    assert answer is not None
+    *texts, odometry_tf = answer.values
+    assert [value.string_value for value in texts] == [*given.values(), "off"]
+    assert odometry_tf.bool_value is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "frame"),
+    [
+        ({}, ""),
+        ({"target_frame": "map"}, "map"),
+        ({"target_frame": "base_link", "fixed_frame": "odom"}, "odom"),
+        ({"camera_pose": "tracks"}, "odom"),
+        ({"camera_pose": "tracks", "rviz_frame": "here"}, "here"),
+    ],
+)
+def test_rviz_stands_where_the_scene_does(arguments: dict[str, str], frame: str) -> None:
+    context = LaunchContext()
+    context.launch_configurations.update(arguments)
+    source = PythonLaunchDescriptionSource(str(LAUNCH / "reconstruction.launch.py"))
+    # The launch file's own entities, down to what it includes.
+    for entity in source.get_launch_description(context).entities:
+        if isinstance(entity, IncludeLaunchDescription):
+            break
+        for action in entity.visit(context) or []:
+            action.visit(context)
+    assert context.launch_configurations.get("rviz_frame", "") == frame
 
 
 def test_a_tracker_that_cannot_be_configured_says_why_and_lives(node: Node, tmp_path: Path) -> None:
