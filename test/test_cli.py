@@ -143,7 +143,6 @@ class TestErrors:
             (["--backend", "klt", "--weights", "x", "--points", "nan,3"], "finite"),
             (["--tolerance", "-1"], "tolerance is -1.0 s: give 0 or more"),
             (["--config", "/nowhere.yaml"], "the parameter file /nowhere.yaml cannot be read"),
-            (["--backend", "network"], "weights"),
             (["--backend", "network", "--weights", "/nowhere.pth"], "nowhere.pth"),
         ],
     )

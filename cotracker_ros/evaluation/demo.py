@@ -50,8 +50,9 @@ class DemoConfig:
     Attributes:
         input: Bag, video file or image folder; None for the sample recording.
         output: Folder of the results; what an earlier run left there is replaced.
-        backend: What tracks: "auto", "network" or "klt".
-        weights: Weights of the network: a path or a name; empty for none.
+        backend: What tracks: "network", "klt", or "auto": the network where weights are named, else KLT,
+            which two cores run live beside all the rest.
+        weights: Weights of the network: a path or a name.
         rate: Speed of the player; 1 is the speed of the recording.
         corners: Corners that are followed beside the points that are scored.
     """
@@ -96,7 +97,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input", type=Path, help="bag, video file or image folder; default: a rendered sample"
     )
     parser.add_argument("--output", type=Path, default=Path("out/demo"), help="folder of the results")
-    parser.add_argument("--backend", default="auto", choices=BACKENDS, help="what tracks")
+    parser.add_argument(
+        "--backend", default="auto", choices=BACKENDS, help="auto: KLT, unless --weights are given"
+    )
     parser.add_argument("--weights", default="", help="weights of the network: a path or a name")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of the player")
     parser.add_argument("--corners", type=int, default=100, help="corners followed beside the scored points")
@@ -190,7 +193,7 @@ def _clear(output: Path) -> None:
 def _node_parameters(config: DemoConfig, source: _Source) -> dict[str, dict[str, Any]]:
     """Parameters of the nodes, by node name, where they differ from the defaults."""
     tracker = {
-        "backend": config.backend,
+        "backend": "klt" if uses_klt(config.backend, config.weights) else config.backend,
         "weights": config.weights,
         "update_every": 1,
         "queue_size": 8,  # rides out what else the machine does; being late shows in the latency

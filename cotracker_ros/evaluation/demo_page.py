@@ -19,9 +19,10 @@ from cotracker_ros.evaluation.tapvid import METRIC_SIZE, THRESHOLDS
 from cotracker_ros.evaluation.tracking3d import ErrorSummary
 
 _KLT_NOTICE = (
-    "These tracks were made by KLT (pyramidal Lucas-Kanade), because no network weights were given. "
-    "KLT loses a point at the first occlusion and never finds it again, and it drifts slowly: the accuracy "
-    "below is that of a fast fallback, not of the network. Give --weights default to see the network."
+    "These tracks were made by KLT (pyramidal Lucas-Kanade), which two cores run live beside player, lifter "
+    "and recorder. KLT loses a point at the first occlusion and never finds it again, and it drifts slowly: "
+    "the accuracy below is that of the fast fallback, not of the network that is the default elsewhere. Give "
+    "--weights default --rate 0.25 to see that."
 )
 _MANY_DROPPED = 0.2  # share of the images above which the report warns
 _LIBRARIES = ("numpy", "opencv-python-headless", "torch", "rosbags", "av", "rclpy")
@@ -88,7 +89,7 @@ def terminal_table(demo: DemoRun, run: RecordedRun, summary: RunSummary) -> str:
 
 
 def uses_klt(backend: str, weights: str) -> bool:
-    """Whether KLT tracks: asked for, or chosen because there are no weights."""
+    """Whether KLT tracks in the demo: asked for, or because no weights are named."""
     return backend == "klt" or (backend == "auto" and not weights)
 
 

@@ -48,8 +48,9 @@ class TrackerNodeConfig:
     """Where images come from and what tracks them.
 
     Attributes:
-        backend: What tracks: "network", "klt" (Lucas-Kanade), or "auto": the network if there are weights.
-        weights: Weights of the network: a path, or a name such as "default"; empty: none.
+        backend: What tracks: "network", "klt" (Lucas-Kanade: ten times as fast, but loses what is hidden), or
+            "auto": the network, or KLT where torch is not installed.
+        weights: Weights of the network: a path, or a name such as "scaled_online"; empty: those shipped.
         device: Device of the network: auto, cpu, cuda, cuda:N or mps.
         precision: Precision of the network: auto (what it is made for), fp32, fp16 or bf16.
         compile: Compile the network with torch.compile; the first images take long then.

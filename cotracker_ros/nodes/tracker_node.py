@@ -118,6 +118,8 @@ class TrackerNode(ManagedNode):
         self._cameras[name].process(arrival)
 
     def _failed(self, name: str, error: Exception) -> None:
+        if not self.context.ok():
+            return  # everything ends: nothing can be published any more
         self._cameras[name].drop(f"{type(error).__name__}: {error}")
         self.get_logger().error("".join(traceback.format_exception(error)), throttle_duration_sec=5.0)
 

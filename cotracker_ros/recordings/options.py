@@ -54,9 +54,9 @@ def add_tracker_arguments(parser: argparse.ArgumentParser) -> None:
         "--backend",
         choices=BACKENDS,
         default="auto",
-        help="auto: the network if there are weights, else KLT",
+        help="auto: the network, or KLT where torch is not installed",
     )
-    group.add_argument("--weights", default="", help="a path, or a name such as default or scaled_online")
+    group.add_argument("--weights", default="", help="a path or a name such as scaled_online [default]")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     group.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the network [auto]")
     group.add_argument("--compile", action="store_true", help="use torch.compile; slow at the start")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING
 
 from cotracker_ros.tracking.base import PointTracker
@@ -10,6 +11,9 @@ from cotracker_ros.tracking.klt import KltTracker
 
 if TYPE_CHECKING:
     from cotracker_ros.model import CoTracker3
+
+SHIPPED = "default"
+"""Name of the weights that the package ships."""
 
 
 def create_tracker(
@@ -26,8 +30,8 @@ def create_tracker(
     """Make a tracker.
 
     Args:
-        backend: ``network``; ``klt``; or ``auto``: a network where weights are named, else KLT.
-        weights: See `network.load_model`; may be empty when ``model`` is given or KLT is meant.
+        backend: ``network``; ``klt``; or ``auto``: the network, or KLT where torch is not installed.
+        weights: See `network.load_model`; empty for those that this package ships.
         device: See `network.pick_device`.
         precision: See `network.load_model`.
         compile: See `network.load_model`.
@@ -37,17 +41,15 @@ def create_tracker(
 
     Raises:
         WeightsError: The weights are missing or cannot be read.
-        ValueError: A setting is wrong or missing, or the device is absent.
+        ValueError: A setting is wrong, or the device is absent.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend is '{backend}'; give one of {', '.join(BACKENDS)}")
-    if backend == "klt" or (backend == "auto" and not weights and model is None):
+    if backend == "klt" or (backend == "auto" and importlib.util.find_spec("torch") is None):
         return KltTracker(config, klt)
     # Whoever tracks with KLT alone need not wait for torch.
     from cotracker_ros.tracking.network import load_model, network_tracker
 
     if model is None:
-        if not weights:
-            raise ValueError("backend 'network' needs weights; name a checkpoint, or use backend 'klt'")
-        model = load_model(weights, device=device, precision=precision, compile=compile)
+        model = load_model(weights or SHIPPED, device=device, precision=precision, compile=compile)
     return network_tracker(model, config)

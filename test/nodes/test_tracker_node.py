@@ -437,7 +437,6 @@ def test_a_camera_whose_qos_does_not_fit_is_told(graph, texture):
         ({"backend": "network", "weights": "/does/not/exist.pth"}, "/does/not/exist.pth"),
         ({"backend": "network", "weights": "corrupt"}, "corrupt.pth"),
         ({"backend": "network", "weights": "any.pth", "device": "cuda:63"}, "'cuda:63' is absent"),
-        ({"backend": "network"}, "needs weights"),
         ({"seed": "stars"}, "seed is 'stars'"),
     ],
 )

@@ -69,7 +69,6 @@ def test_corners_are_found_below_a_pixel_and_only_where_allowed():
     ("arguments", "words"),
     [
         ({"backend": "magic"}, "backend is 'magic'"),
-        ({"backend": "network"}, "needs weights"),
         ({"weights": "/nowhere/weights.pth"}, "no weights at"),
         ({"weights": "x", "device": "cuda:7"}, "absent"),
         ({"weights": "x", "device": "toaster"}, "unknown"),
@@ -83,7 +82,11 @@ def test_trackers_that_cannot_be_made_say_why(arguments, words):
     assert "\n" not in str(error.value)
 
 
-def test_auto_without_weights_is_klt():
+def test_auto_is_the_shipped_network_and_klt_without_torch(monkeypatch):
+    tracker = create_tracker()
+    assert type(tracker).__name__ == "CausalTracker"
+    assert type(create_tracker("network")).__name__ == "CausalTracker"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert type(create_tracker()).__name__ == "KltTracker"
 
 
