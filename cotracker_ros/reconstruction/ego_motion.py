@@ -2,10 +2,11 @@
 
 Every track that stands still becomes a landmark, a point in the fixed frame with a running estimate. The pose
 of an image is measured against the landmarks, not against the image before: errors do not add up from image
-to image, only as landmarks die and later ones, placed from poses already uncertain, take over.
+to image, only as landmarks die and later ones, placed from poses already uncertain, take over. These have to
+stand still for a time before they have a say (see `probation`).
 
 What no tracks can tell: depth that is scaled from the start scales all motion (a given pose shows it), and a
-rigid thing that fills most of the view and sets off slowly is taken for the world.
+rigid thing that fills most of the view from the start and sets off slowly is taken for the world.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from cotracker_ros.reconstruction.landmarks import (
 )
 from cotracker_ros.reconstruction.pose_check import PoseHistory, PosePair, compare
 from cotracker_ros.reconstruction.pose_search import Candidates, Finding, Outlook, find_pose
+from cotracker_ros.reconstruction.probation import examine, grown_view, is_obstructed
 from cotracker_ros.reconstruction.rigid import about_other_point
 from cotracker_ros.reconstruction.scene import Odometry, OdometryState
 
@@ -52,6 +54,7 @@ _TRUSTED = 10  # hits from which on a landmark counts no more for more of them
 _DOUBT = 0.5  # what a miss leaves of what a landmark counts ...
 _STRUCK = 0.01  # ... and what having been given up leaves, until it is pardoned
 _BELIEVED_MOVING = 0.1  # what a track counts that is believed to move
+_ALIKE = 4.0  # times the variance when the view is obstructed: voters beside what moves slip alike
 _SEASONED = 3  # hits of the landmarks by whose errors the noise is judged
 
 
@@ -137,6 +140,7 @@ class EgoMotion:
         """Say by the tracks alone where the camera was."""
         state = self.state
         sighting, seen = _sighting(points, state.noise)
+        state.view = grown_view(state.view, sighting, seen)
         count = 0
         if state.keyframe is None:
             reason = self._begin(points, sighting, seen)
@@ -144,7 +148,7 @@ class EgoMotion:
             reason = self._start_over(points, sighting, seen)
         else:
             state.landmarks = in_order(state.landmarks, points.ids)
-            rows = np.flatnonzero(seen & state.landmarks.known)
+            rows = np.flatnonzero(seen & state.landmarks.votes)
             finding = self._find(points, sighting.take(rows), rows)
             reason = finding.reason
             if finding.fit is not None and not reason:
@@ -165,7 +169,7 @@ class EgoMotion:
             return f"{len(rows)} points with depth are too few to start from"
         state.status = OdometryState.TRACKING
         state.landmarks = no_landmarks(points.ids)
-        self._admit(points.stamp, sighting, rows)
+        self._admit(points.stamp, sighting, rows, votes=True)
         # Later images are as far off together as the places of these landmarks by one image are.
         placed, count = state.landmarks, len(rows)
         fit = fit_pose(
@@ -188,7 +192,7 @@ class EgoMotion:
         self._settle(points.stamp, lost=back)
         rows = _placeable(points, sighting, seen)
         if len(rows) >= self.config.min_points:
-            self._admit(points.stamp, sighting, rows)
+            self._admit(points.stamp, sighting, rows, votes=True)
         what = "the stamps jumped back" if back else "the tracks began anew"
         return f"{what}: the pose goes on from the one expected"
 
@@ -248,7 +252,7 @@ class EgoMotion:
         way = np.linalg.norm(sighting.uvw[rows, :2] - state.landmarks.first[rows], axis=1)
         depth = 1 / float(sighting.uvw[rows[agrees], 2].mean())
         state.covariance = (
-            fit.covariance
+            fit.covariance * (_ALIKE if state.obstructed else 1.0)
             + about_other_point(common, fit.pose[:3, 3])
             + systematic_covariance(float(weight @ way[agrees] / weight.sum()), depth, config)
         )
@@ -256,10 +260,40 @@ class EgoMotion:
         seasoned = agrees & (state.landmarks.hits[rows] >= _SEASONED)
         state.noise = judged_noise(state.noise, fit, seasoned, far)
         state.landmarks = fuse(state.landmarks, rows, fit, agrees, config.memory)
+        self._examine(points, sighting, seen, rows[agrees], fit)
         wrong = state.landmarks.misses > config.max_misses
         if wrong.any():
             state.landmarks = give_up(state.landmarks, wrong)
         self._refill(points, sighting, seen)
+
+    def _examine(
+        self,
+        points: CameraPoints,
+        sighting: Sighting,
+        seen: NDArray[np.bool_],
+        agreeing: NDArray[np.intp],
+        fit: PoseFit,
+    ) -> None:
+        """See whether the voters are still the view, and compare those on probation with their pose."""
+        state, config = self.state, self.config
+        agrees = np.zeros(len(seen), dtype=bool)
+        agrees[agreeing] = True
+        few = 2 * len(agreeing) < int(np.count_nonzero(seen & ~points.moving))
+        hidden = is_obstructed(state.landmarks, fit.pose, state.view, agrees, state.obstructed, config)
+        state.obstructed = hidden or (state.obstructed and few)
+        rows = np.flatnonzero(seen & state.landmarks.known & ~state.landmarks.votes)
+        if len(rows):
+            state.landmarks = examine(
+                state.landmarks,
+                rows,
+                _as_followed(sighting.take(rows), state.landmarks.first[rows], config.image_drift),
+                fit.pose,
+                fit.covariance,
+                ~points.moving[rows],
+                points.stamp,
+                config.obstructed_seconds if state.obstructed else config.probation_seconds,
+                config,
+            )
 
     def _refill(self, points: CameraPoints, sighting: Sighting, seen: NDArray[np.bool_]) -> None:
         """Make landmarks of the tracks that are none, if it is time for a keyframe."""
@@ -269,13 +303,15 @@ class EgoMotion:
         few = np.count_nonzero(known & seen) < config.keyframe_share * np.count_nonzero(seen)
         late = points.stamp - (state.keyframe or 0) > config.keyframe_seconds / _NS
         if len(rows) and (few or late):
-            self._admit(points.stamp, sighting, rows)
+            self._admit(points.stamp, sighting, rows, votes=False)
 
-    def _admit(self, stamp: int, sighting: Sighting, rows: NDArray[np.intp]) -> None:
+    def _admit(self, stamp: int, sighting: Sighting, rows: NDArray[np.intp], votes: bool) -> None:
         """Make landmarks of the tracks in `rows` at the state's pose."""
         state = self.state
         inherited = about_other_point(state.covariance, -state.pose[:3, 3])
-        state.landmarks = admit(state.landmarks, rows, sighting.take(rows), state.pose, inherited)
+        state.landmarks = admit(
+            state.landmarks, rows, sighting.take(rows), state.pose, inherited, stamp, votes
+        )
         state.keyframe = stamp
 
     def _unmeasured(
@@ -293,16 +329,23 @@ class EgoMotion:
             state.landmarks = doubt(state.landmarks, rows[~finding.agrees])
         lost = gap > config.lost_seconds or state.status is OdometryState.LOST
         state.status = OdometryState.LOST if lost else OdometryState.PREDICTED
-        gone = len(rows) < config.min_points
+        nothing = np.zeros(len(seen), dtype=bool)
+        state.obstructed |= is_obstructed(
+            state.landmarks, self.predict(points.stamp), state.view, nothing, state.obstructed, config
+        )
+        reason = finding.reason
+        if state.obstructed:
+            reason += ", most of those that should be in view are hidden or contradict"
+        gone = len(rows) < config.min_points and not state.obstructed
         if not lost or not (gone or gap > config.restart_seconds):
-            return finding.reason
+            return reason
         placeable = _placeable(points, sighting, seen)
         if len(placeable) < config.min_points:
-            return finding.reason
+            return reason
         self._settle(points.stamp, lost=True)
-        state.landmarks = no_landmarks(points.ids)
-        self._admit(points.stamp, sighting, placeable)
-        return f"{finding.reason}: after {gap:.1f} s the pose goes on from the one expected"
+        state.landmarks, state.obstructed = no_landmarks(points.ids), False
+        self._admit(points.stamp, sighting, placeable, votes=True)
+        return f"{reason}: after {gap:.1f} s the pose goes on from the one expected"
 
     def _odometry(self, stamp: int, frame_id: str, child_frame_id: str, reason: str, count: int) -> Odometry:
         state, config = self.state, self.config

@@ -40,6 +40,8 @@ class EgoMotionState:
         status: Of the last image.
         history: Given poses of the last seconds, with the tracks'.
         noise: (2,) how many times larger than said the noise of tracks and of depths is.
+        view: See `probation.grown_view`.
+        obstructed: Whether most of the voters are hidden, see `probation`.
     """
 
     generator: np.random.Generator
@@ -55,6 +57,8 @@ class EgoMotionState:
     status: OdometryState = OdometryState.TRACKING
     history: PoseHistory = field(default_factory=PoseHistory)
     noise: NDArray[np.float64] = field(default_factory=lambda: np.ones(2))
+    view: NDArray[np.float64] | None = None
+    obstructed: bool = False
 
 
 def new_state() -> EgoMotionState:

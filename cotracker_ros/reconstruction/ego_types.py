@@ -44,6 +44,10 @@ class EgoMotionConfig:
         memory: Images that count in a landmark's place: more do not make it more certain, as the errors of
             one track are alike.
         max_misses: A landmark that contradicts so often in a row is given up.
+        probation_seconds: A new landmark votes on the pose when it has agreed for so long, s ...
+        obstructed_share: ... or, from when fewer than this share of the voters that should be in view are
+            seen and agree until they are back, ...
+        obstructed_seconds: ... for so long, s.
         check_distance: A given pose may differ by this from the tracks', m, plus ...
         check_share: ... this share of the way, and ...
         check_angle: ... by this, rad, over ...
@@ -72,6 +76,9 @@ class EgoMotionConfig:
     keyframe_seconds: float = 0.5
     memory: float = 60.0
     max_misses: int = 5
+    probation_seconds: float = 0.2
+    obstructed_share: float = 0.5
+    obstructed_seconds: float = 3.0
     check_distance: float = 0.03
     check_share: float = 0.05
     check_angle: float = 0.03
@@ -82,7 +89,8 @@ class EgoMotionConfig:
             value = getattr(self, item.name)
             if not (np.isfinite(value) and value > 0):
                 raise EgoMotionError(f"the ego-motion setting {item.name} is {value}: give a number above 0")
-        for name in ("min_share", "clear_share", "rival_share", "keyframe_share", "check_share"):
+        shares = [item.name for item in fields(self) if item.name.endswith("_share")]
+        for name in shares:
             if not getattr(self, name) <= 1:
                 raise EgoMotionError(
                     f"the ego-motion setting {name} is {getattr(self, name)}: give a share of at most 1"

@@ -38,6 +38,8 @@ class Landmarks:
         hits: (N,) how often it agreed with the pose.
         misses: (N,) how often in a row it contradicted.
         strikes: (N,) how often it was given up because it contradicted, until it agreed for long.
+        since: (N,) stamp of the image from which on it has always agreed, ns.
+        votes: (N,) bool, whether it is a landmark that may say where the camera is, see `probation`.
     """
 
     ids: NDArray[np.uint32]
@@ -48,6 +50,8 @@ class Landmarks:
     hits: NDArray[np.int64]
     misses: NDArray[np.int64]
     strikes: NDArray[np.int64]
+    since: NDArray[np.int64]
+    votes: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -71,6 +75,8 @@ def no_landmarks(ids: ArrayLike) -> Landmarks:
         hits=np.zeros(count, dtype=np.int64),
         misses=np.zeros(count, dtype=np.int64),
         strikes=np.zeros(count, dtype=np.int64),
+        since=np.zeros(count, dtype=np.int64),
+        votes=np.zeros(count, dtype=bool),
     )
 
 
@@ -197,7 +203,8 @@ class PoseFit:
         covariance: (6, 6) of its `delta` given the landmarks; infinite where they do not fix it.
         squared: (M,) squared errors of the landmarks, sigmas; infinite behind the camera.
         residual: (M, 3) measured less expected (u, v, w).
-        spread: (M, 3, 3) covariance of `residual`.
+        spread: (M, 3, 3) covariance of `residual` ...
+        noise: (M, 3, 3) ... and the part of it that is not from the landmarks' places.
     """
 
     pose: NDArray[np.float64]
@@ -205,6 +212,7 @@ class PoseFit:
     squared: NDArray[np.float64]
     residual: NDArray[np.float64]
     spread: NDArray[np.float64]
+    noise: NDArray[np.float64]
 
 
 def fit_pose(
@@ -230,8 +238,8 @@ def fit_pose(
     pose = start
     seen = project(pose, position)
     by_point = seen.by_each_point
-    spread = by_point @ covariance @ np.swapaxes(by_point, 1, 2)
-    spread[:, [0, 1, 2], [0, 1, 2]] += sighting.variance
+    noise = sighting.variance[:, :, None] * np.eye(3)
+    spread = by_point @ covariance @ np.swapaxes(by_point, 1, 2) + noise
     information = np.ascontiguousarray(np.moveaxis(inverse_symmetric(spread), 0, 2))
     measured = np.ascontiguousarray(sighting.uvw.T)
     plain = np.minimum(_PLAIN * trust, 1.0)
@@ -255,7 +263,32 @@ def fit_pose(
     agrees = squared < cutoff**2
     normal = (weighted * np.where(agrees, plain, 0.0)).reshape(6, -1) @ seen.by_pose.reshape(6, -1).T
     inflation = robust_inflation(squared[agrees], cutoff, dimensions=3)
-    return PoseFit(pose, covariance_of(normal) * inflation, squared, residual.T, spread)
+    return PoseFit(pose, covariance_of(normal) * inflation, squared, residual.T, spread, noise)
+
+
+def errors_from(
+    pose: NDArray[np.float64],
+    pose_covariance: NDArray[np.float64],
+    sighting: Sighting,
+    position: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+) -> PoseFit:
+    """Return the errors of M landmarks against a pose that they had no say in, whose own error counts, too.
+
+    Args:
+        pose: (4, 4) fixed_from_camera.
+        pose_covariance: (6, 6) of it.
+        sighting: Of the landmarks.
+        position: (M, 3) m.
+        covariance: (M, 3, 3) of the positions, m^2.
+    """
+    seen = project(pose, position)
+    by_point, by_pose = seen.by_each_point, np.moveaxis(seen.by_pose, 2, 0)
+    noise = np.swapaxes(by_pose, 1, 2) @ pose_covariance @ by_pose + sighting.variance[:, :, None] * np.eye(3)
+    spread = by_point @ covariance @ np.swapaxes(by_point, 1, 2) + noise
+    information = np.moveaxis(inverse_symmetric(spread), 0, 2)
+    residual, squared = _errors(pose, position, sighting.uvw.T, information)
+    return PoseFit(pose, pose_covariance, squared, residual.T, spread, noise)
 
 
 def _errors(
@@ -294,7 +327,9 @@ def fuse(
     used = rows[agrees]
     by_point = project(fit.pose, landmarks.position[used]).by_each_point
     covariance = landmarks.covariance[used] * (1 + 1 / memory)
-    gain = covariance @ np.swapaxes(by_point, 1, 2) @ inverse_symmetric(fit.spread[agrees])
+    across, noise = covariance @ np.swapaxes(by_point, 1, 2), fit.noise[agrees]
+    gain = across @ inverse_symmetric(by_point @ across + noise)
+    rest = np.eye(3) - gain @ by_point
     result = replace(
         landmarks,
         position=landmarks.position.copy(),
@@ -304,7 +339,9 @@ def fuse(
         strikes=landmarks.strikes.copy(),
     )
     result.position[used] += (gain @ fit.residual[agrees][:, :, None])[:, :, 0]
-    result.covariance[used] = covariance - gain @ by_point @ covariance
+    # Joseph's form: rounding cannot make it negative where a depth is missing and noise differs by 1e12.
+    kept = rest @ covariance @ np.swapaxes(rest, 1, 2)
+    result.covariance[used] = kept + gain @ noise @ np.swapaxes(gain, 1, 2)
     result.hits[used] += 1
     result.strikes[result.hits >= _PARDONED] = 0
     result.misses[rows] = np.where(agrees, 0, landmarks.misses[rows] + 1)
@@ -326,6 +363,7 @@ def give_up(landmarks: Landmarks, rows: NDArray[np.bool_]) -> Landmarks:
         hits=np.where(rows, 0, landmarks.hits),
         misses=np.where(rows, 0, landmarks.misses),
         strikes=landmarks.strikes + rows,
+        votes=landmarks.votes & ~rows,
     )
 
 
@@ -335,6 +373,8 @@ def admit(
     sighting: Sighting,
     pose: NDArray[np.float64],
     inherited: NDArray[np.float64],
+    stamp: int,
+    votes: bool,
 ) -> Landmarks:
     """Make tracks landmarks where they are seen now.
 
@@ -344,6 +384,8 @@ def admit(
         sighting: Of the M tracks, with depth.
         pose: (4, 4) fixed_from_camera.
         inherited: (6, 6) see `Landmarks`.
+        stamp: Of the image, ns.
+        votes: Whether they vote at once.
     """
     position, covariance = landmarks.position.copy(), landmarks.covariance.copy()
     first, common = landmarks.first.copy(), landmarks.inherited.copy()
@@ -351,4 +393,14 @@ def admit(
     position[rows] = sighting.xyz @ turn.T + pose[:3, 3]
     covariance[rows] = turn @ sighting.xyz_covariance() @ turn.T
     first[rows], common[rows] = sighting.uvw[:, :2], inherited
-    return replace(landmarks, position=position, covariance=covariance, first=first, inherited=common)
+    since, voters = landmarks.since.copy(), landmarks.votes.copy()
+    since[rows], voters[rows] = stamp, votes
+    return replace(
+        landmarks,
+        position=position,
+        covariance=covariance,
+        first=first,
+        inherited=common,
+        since=since,
+        votes=voters,
+    )
