@@ -127,7 +127,9 @@ def grow_group(
         poses = _path(window, used, members, place - centre[:3, 3], start)
         fit = along_path(window, used, columns, poses)
         keep = follows(fit, at_rest(window, used, columns).chi2)
-        keep[keep] = connected(fit.place[keep], min_members)
+        # Another thing far away that seems to go along is a body of its own until both are merged.
+        part = connected_parts(fit.place[keep])
+        keep[keep] = part == np.argmax(np.bincount(part, minlength=1))
         if keep.sum() < min_members:
             return None
         # The moving frame is put where it is in the newest image, turned as the fixed one.
@@ -179,18 +181,18 @@ def reach(points: NDArray[np.float64]) -> float:
     return float(_REACH * np.sqrt(np.median(squares[:, min(3, len(points) - 1)])))
 
 
-def connected(points: NDArray[np.float64], least: int) -> NDArray[np.bool_]:
-    """Say which of points (N, 3) are within reach of each other, step by step; fewer than `least` are not."""
-    if not len(points):
-        return np.zeros(0, np.bool_)
+def connected_parts(points: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return (N,) numbers of the parts of points (N, 3) that are within reach of each other, step by step.
+
+    Points of one part have the same number.
+    """
     near = _squared_distances(points, points) <= reach(points) ** 2
     part = np.arange(len(points))
     while True:
-        lower = np.where(near, part, len(points)).min(axis=1)
+        lower = np.where(near, part, len(points)).min(axis=1, initial=len(points))
         if (lower == part).all():
-            break
+            return part
         part = lower
-    return np.asarray(np.bincount(part, minlength=len(points))[part] >= least)
 
 
 def within_reach(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:

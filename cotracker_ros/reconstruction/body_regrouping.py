@@ -16,7 +16,7 @@ from cotracker_ros.reconstruction.body_config import BodiesConfig
 from cotracker_ros.reconstruction.body_grouping import (
     MIN_SEEN,
     Group,
-    connected,
+    connected_parts,
     find_seeds,
     follows,
     grow_group,
@@ -116,7 +116,8 @@ def tend_body(state: BodiesState, config: BodiesConfig, points: Measured) -> Non
     path = along_path(window, slots, np.concatenate([own, free]), body.path[slots])
     strays = (judged(path) & ~stays(path))[: len(own)]
     if not body.label:
-        strays |= ~connected(members.model[own], config.min_members)
+        part = connected_parts(members.model[own])
+        strays |= np.bincount(part, minlength=1)[part] < config.min_members
     members.stray(own, strays)
     if len(free):
         still = np.concatenate([np.zeros(len(own)), at_rest(window, slots, free).chi2])
