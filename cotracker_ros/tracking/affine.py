@@ -20,6 +20,7 @@ ALIKE = 0.85
 SURE = 0.9
 """... and from which on it shows that the point is seen."""
 _STEPS = 6
+_STILL = 0.02  # px: a fit that moves by less has arrived
 _LARGEST_STEP = 3.0  # px, of the middle and of the window's edge
 _CONTRAST = 4.0  # standard deviation of a window below which it shows nothing, grey levels
 _AREAS = (0.25, 4.0)  # of the window in the image: beyond, the fit has gone astray
@@ -74,18 +75,20 @@ def fit_affine(
     shows = patch.std(axis=1) > _CONTRAST
     descent = _steepest_descent(wide)
     solver = _solver(descent)
-    best = AffineFit(xy, warp, np.full(count, -1, np.float32))
-    for step in range(_STEPS + 1):
+    best = AffineFit(xy.copy(), warp.copy(), np.full(count, -1, np.float32))
+    going = np.arange(count)
+    for _ in range(_STEPS + 1):
         seen = _centred(_sample(grey, warp, xy, WINDOW))
-        alike, error = _compare(seen, patch)
-        better = alike > best.alike
-        best = AffineFit(
-            np.where(better[:, None], xy, best.xy),
-            np.where(better[:, None, None], warp, best.warp),
-            np.where(better, alike, best.alike),
-        )
-        if step < _STEPS:
-            xy, warp = _composed(xy, warp, (solver @ error[:, :, None])[:, :, 0])
+        alike, error = _compare(seen, patch[going])
+        better = alike > best.alike[going]
+        for whole, now in zip(best, (xy, warp, alike), strict=True):
+            whole[going[better]] = now[better]
+        step = (solver[going] @ error[:, :, None])[:, :, 0]
+        further = np.abs(step).max(axis=1) > _STILL
+        going = going[further]
+        if not len(going):
+            break
+        xy, warp = _composed(xy[further], warp[further], step[further])
     area = np.linalg.det(best.warp)
     sane = (area > _AREAS[0]) & (area < _AREAS[1]) & (np.abs(best.warp).max(axis=(1, 2)) < _STRETCH)
     return best._replace(alike=np.where(sane & shows, best.alike, 0).astype(np.float32))
