@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,9 +54,8 @@ def follow_bodies(
         sight = _sight(bodies, _carry_on(bodies, state, config), state, points)
         if sight is not None:
             _measure(sight, state, config, points, camera, generator)
+        _slip([body for body in bodies if body.moved], state, config, camera)
         for body in bodies:
-            if body.moved:
-                _slip(body, state, config, camera)
             body.lost = state.stamp - body.measured_at > int(config.predict_seconds / _NS)
     for body in list(state.bodies.values()):
         if body.lost:
@@ -100,14 +100,16 @@ def _carry_on(bodies: list[Body], state: BodiesState, config: BodiesConfig) -> B
     return after
 
 
-def _slip(body: Body, state: BodiesState, config: BodiesConfig, camera: NDArray[np.float64]) -> None:
-    """Note how far a body's tracks may have slipped, all alike, on their way since the last image."""
-    model = state.members.model[state.members.of(body.id)]
-    radius = float(np.sqrt((model * model).sum(axis=1).mean())) if len(model) else 0.0
-    speed = np.linalg.norm(body.twist[:3]) + radius * np.linalg.norm(body.twist[3:])
-    distance = np.linalg.norm(body.pose[:3, 3] - camera[:3, 3])
-    error = np.hypot(state.bearing * distance, config.sigma_floor)
-    body.slip += config.slip * float(speed) * state.seconds / float(error)
+def _slip(bodies: list[Body], state: BodiesState, config: BodiesConfig, camera: NDArray[np.float64]) -> None:
+    """Note how far the tracks of bodies may have slipped, all alike, on their way since the last image."""
+    members = state.members
+    squares = np.einsum("ni,ni->n", members.model, members.model)
+    for body in bodies:
+        own = squares[members.body == body.id]
+        radius = math.sqrt(own.sum() / max(len(own), 1))
+        way = (math.hypot(*body.twist[:3]) + radius * math.hypot(*body.twist[3:])) * state.seconds
+        error = math.hypot(state.bearing * math.dist(body.pose[:3, 3], camera[:3, 3]), config.sigma_floor)
+        body.slip += config.slip * way / max(error, 1e-9)
 
 
 @dataclass(frozen=True, eq=False)
