@@ -177,7 +177,7 @@ def test_the_pose_of_a_lifted_object(graph, demo, sample):
     k = int(np.searchsorted(truth.stamps, found.stamp))
     middle = truth.xyz[:, parcel].mean(axis=1)
     np.testing.assert_allclose(found.xyz, middle[k], atol=0.06)
-    velocity = (middle[k] - middle[k - 2]) / 2 * RATE
+    velocity = (middle[k + 1] - middle[k - 1]) / 2 * RATE
     np.testing.assert_allclose(found.twist[:3], velocity, atol=0.1)
     assert velocity[2] > 0.05, "it is going up"
 
