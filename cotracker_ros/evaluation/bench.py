@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -241,12 +242,14 @@ def _scene_speed(images: int) -> dict[str, float]:
     """Speed and memory of everything in 3D, in a process of its own; nothing for no images."""
     if not images:
         return {}
-    return _run([sys.executable, "-m", "cotracker_ros.evaluation.scene_speed", str(images)])
+    command = [sys.executable, "-m", "cotracker_ros.evaluation.scene_speed", str(images)]
+    return _run(command, {"OMP_NUM_THREADS": "1"})  # threads on one core only wait for each other
 
 
-def _run(command: list[str]) -> dict[str, float]:
-    """Run a measurement that prints JSON."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3600)
+def _run(command: list[str], environment: dict[str, str] | None = None) -> dict[str, float]:
+    """Run a measurement that prints JSON, with some more variables in its environment."""
+    variables = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, env=variables)
     if done.returncode:
         raise RuntimeError(f"{command[2]} could not measure: {done.stderr.strip()[-300:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])

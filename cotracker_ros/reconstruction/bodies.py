@@ -103,10 +103,11 @@ class BodyTracker:
         if turn == 0:
             find_moving(self.state, self.config, points)
         elif turn == 2:
-            merge_bodies(self.state, self.config, points)
             find_bodies(self.state, self.config, points, generator)
         else:
             tend_body(self.state, self.config, points)
+            if turn == 3:
+                merge_bodies(self.state, self.config, points)
 
     def _note(self, points: Measured, camera: NDArray[np.float64]) -> bool:
         """Note an image in the window, unless the last one there is too near in time."""

@@ -168,8 +168,11 @@ def find_bodies(
     ids = state.members.ids[seeds.columns]
     same = [np.isin(ids, old).mean() >= _SAME_TRACKS for old in state.proposals]
     others = [old for old, found in zip(state.proposals, same, strict=True) if not found]
-    state.proposals = [*others, ids][-_PROPOSALS:]
-    group = grow_group(window, rows, seeds, config.min_members) if any(same) else None
+    if not any(same):
+        state.proposals = [*others, ids][-_PROPOSALS:]
+        return
+    state.proposals = others  # if it is none, it has to be seen twice again before the long look is repeated
+    group = grow_group(window, rows, seeds, config.min_members)
     if group is None or _is_world(state, config, slots, len(group.columns), points):
         return
     least = float(_least(state, config, group.poses[-1, None, :3, 3])[0])
