@@ -167,13 +167,7 @@ def seen_from(
 def project(pose: NDArray[np.float64], position: NDArray[np.float64]) -> Projection:
     """Say where landmarks at `position` (M, 3), m, are seen from `pose`, and how that changes with both."""
     uvw, _ = seen_from(pose, position)
-    u, v, w = uvw
-    # Rows of the camera's axes, as the chain rule of a division wants them.
-    right, down, forward = pose[:3, :3].T[:, :, None]
-    by_point = np.empty((3, 3, len(position)))
-    by_point[0] = (right - u * forward) * w
-    by_point[1] = (down - v * forward) * w
-    by_point[2] = -forward * (w * w)
+    by_point = derivatives_by_point(pose, uvw)
     by_pose = np.empty((6, 3, len(position)))
     a, b, c = by_point[:, 0], by_point[:, 1], by_point[:, 2]
     p, q, r = (position - pose[:3, 3]).T
@@ -182,6 +176,18 @@ def project(pose: NDArray[np.float64], position: NDArray[np.float64]) -> Project
     by_pose[4] = c * p - a * r
     by_pose[5] = a * q - b * p
     return Projection(uvw, by_point, by_pose)
+
+
+def derivatives_by_point(pose: NDArray[np.float64], uvw: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (3, 3, M), see `Projection`, of landmarks that are seen at `uvw` (3, M) from `pose`."""
+    u, v, w = uvw
+    # Rows of the camera's axes, as the chain rule of a division wants them.
+    right, down, forward = pose[:3, :3].T[:, :, None]
+    by_point = np.empty((3, 3, uvw.shape[1]))
+    by_point[0] = (right - u * forward) * w
+    by_point[1] = (down - v * forward) * w
+    by_point[2] = -forward * (w * w)
+    return by_point
 
 
 def inverse_symmetric(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -325,11 +331,13 @@ def fuse(
             of one place, are much the same from one image to the next, so more images do not help as much.
     """
     used = rows[agrees]
-    by_point = project(fit.pose, landmarks.position[used]).by_each_point
+    uvw, _ = seen_from(fit.pose, landmarks.position[used])
+    by_point = np.ascontiguousarray(np.moveaxis(derivatives_by_point(fit.pose, uvw), 2, 0))
     covariance = landmarks.covariance[used] * (1 + 1 / memory)
-    across, noise = covariance @ np.swapaxes(by_point, 1, 2), fit.noise[agrees]
-    gain = across @ inverse_symmetric(by_point @ across + noise)
-    rest = np.eye(3) - gain @ by_point
+    # Not the fit's spread, which is of another covariance and pose: what is left could become negative.
+    across = by_point @ covariance
+    spread = across @ np.swapaxes(by_point, 1, 2) + fit.noise[agrees]
+    gain = np.ascontiguousarray(np.swapaxes(inverse_symmetric(spread) @ across, 1, 2))
     result = replace(
         landmarks,
         position=landmarks.position.copy(),
@@ -339,9 +347,7 @@ def fuse(
         strikes=landmarks.strikes.copy(),
     )
     result.position[used] += (gain @ fit.residual[agrees][:, :, None])[:, :, 0]
-    # Joseph's form: rounding cannot make it negative where a depth is missing and noise differs by 1e12.
-    kept = rest @ covariance @ np.swapaxes(rest, 1, 2)
-    result.covariance[used] = kept + gain @ noise @ np.swapaxes(gain, 1, 2)
+    result.covariance[used] = covariance - gain @ across
     result.hits[used] += 1
     result.strikes[result.hits >= _PARDONED] = 0
     result.misses[rows] = np.where(agrees, 0, landmarks.misses[rows] + 1)

@@ -6,6 +6,7 @@ from ego_scenes import FOCAL, HALF, PERIOD, Room, advancing, film, still, swayin
 
 from cotracker_ros.reconstruction.ego_motion import EgoMotion
 from cotracker_ros.reconstruction.ego_types import CameraPoints, EgoMotionConfig, EgoMotionError
+from cotracker_ros.reconstruction.landmarks import Sighting, admit, fit_pose, fuse, no_landmarks
 from cotracker_ros.reconstruction.poses import invert_pose, transform_points
 from cotracker_ros.reconstruction.rigid import difference, moved
 from cotracker_ros.reconstruction.scene import OdometryState
@@ -208,6 +209,19 @@ def test_goes_on_by_directions_alone_where_depth_is_missing_for_seconds():
     results, errors, _ = _run(sequence())
     assert set(_states(results)) == {TRACKING}
     assert errors.max() < 0.03
+
+
+def test_a_landmark_seen_far_better_than_it_was_known_is_not_more_than_certain():
+    xyz = np.array([[0.1, 0.2, 2.0], [0.5, -0.3, 3.0], [-0.4, 0.1, 1.5], [0.3, 0.4, 2.5]])
+    sighting = Sighting(np.column_stack([xyz[:, :2] / xyz[:, 2:], 1 / xyz[:, 2]]), np.full((4, 3), 1e-10))
+    placed = admit(
+        no_landmarks(range(4)), np.arange(4), sighting, np.eye(4), np.zeros((6, 6)), stamp=0, votes=True
+    )
+    vague = replace(placed, covariance=np.tile(np.eye(3) * 0.01, (4, 1, 1)))
+    fit = fit_pose(np.eye(4), sighting, vague.position, vague.covariance, np.ones(4), 4.5, wide=False)
+    fused = fuse(vague, np.arange(4), fit, np.ones(4, bool), memory=60.0)
+    assert np.linalg.eigvalsh(fused.covariance).min() > 0
+    np.testing.assert_allclose(fused.covariance[:, 2, 2], 1e-10 * xyz[:, 2] ** 4, rtol=0.2)
 
 
 def test_depth_that_is_the_same_everywhere_is_not_believed():
