@@ -263,12 +263,15 @@ def test_markers_are_few_however_many_tracks(graph):
     rig = Rig(graph)
     markers = graph.listen(MarkerArray, "lifter/markers")
     graph.until(lambda: rig.node._stream._output._markers._publisher.get_subscription_count())
-    rig.play(range(4))
+    for i in range(30):  # one after the other, so that some are drawn when there are trails
+        rig.play([i])
     message = markers.wait_for(lambda m: len(m.markers) > 2)
     first, *others = message.markers
     assert first.action == Marker.DELETEALL
     assert {m.header.frame_id for m in others} == {FRAME}
-    assert {m.ns for m in others} >= {"points", "trails_unknown"}
+    spaces = {m.ns for m in others}
+    assert "points" in spaces
+    assert any(space.startswith("trails_") for space in spaces)
     assert len(others) <= 4
 
 
