@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
-from cotracker_ros.reconstruction.landmarks import Landmarks, PoseFit, no_landmarks
+from cotracker_ros.reconstruction.landmarks import Landmarks, no_landmarks
+from cotracker_ros.reconstruction.observation import Observation
 from cotracker_ros.reconstruction.pose_check import PoseHistory
-from cotracker_ros.reconstruction.rigid import rotation_exp, rotation_log
+from cotracker_ros.reconstruction.pose_fit import PoseFit
+from cotracker_ros.reconstruction.rigid import about_other_point, rotation_exp, rotation_log
 from cotracker_ros.reconstruction.scene import OdometryState
 
 _NS = 1e-9
@@ -20,6 +22,8 @@ _NOISE_GAIN = 0.05  # of the noise of one image against the images before
 _NOISES = (0.5, 5.0)  # bounds of `EgoMotionState.noise`
 _HALF = 0.455  # median of a squared standard normal
 _ENOUGH = 20  # landmarks whose errors say something of the noise
+_SEASONED = 3  # hits of the landmarks by whose errors the noise is judged
+_ALIKE = 4.0  # times the variance when the view is obstructed: voters beside what moves slip alike
 
 
 @dataclass
@@ -42,6 +46,8 @@ class EgoMotionState:
         noise: (2,) how many times larger than said the noise of tracks and of depths is.
         view: See `probation.grown_view`.
         obstructed: Whether most of the voters are hidden, see `probation`.
+        former: The voters of the time before the camera was lost, see `finding_back`; None where it was not.
+        searched: Stamp of the last image in which these were looked for, ns.
     """
 
     generator: np.random.Generator
@@ -59,6 +65,8 @@ class EgoMotionState:
     noise: NDArray[np.float64] = field(default_factory=lambda: np.ones(2))
     view: NDArray[np.float64] | None = None
     obstructed: bool = False
+    former: Landmarks | None = None
+    searched: int = 0
 
 
 def new_state() -> EgoMotionState:
@@ -115,23 +123,62 @@ def follow_twist(state: EgoMotionState, fit: PoseFit, gap: float, config: EgoMot
     state.twist_covariance = noise + free_twist(config) * (gap / _TWIST_GAIN) ** 2
 
 
-def judged_noise(
-    noise: NDArray[np.float64], fit: PoseFit, seasoned: NDArray[np.bool_], far: NDArray[np.bool_]
+def measured_covariance(
+    state: EgoMotionState,
+    observed: Observation,
+    rows: NDArray[np.intp],
+    fit: PoseFit,
+    agrees: NDArray[np.bool_],
+    config: EgoMotionConfig,
 ) -> NDArray[np.float64]:
-    """Return `EgoMotionState.noise` after what an image says of it.
+    """Return the (6, 6) covariance of a pose: by the noise of this image, and by what its landmarks share.
 
     Args:
-        noise: As believed before.
-        fit: The errors of M landmarks.
-        seasoned: (M,) bool, those that agree and were seen often.
-        far: (M,) bool, those whose tracks have come far in the image: they say nothing of the tracks' noise.
+        state: What is remembered.
+        observed: The image.
+        rows: (M,) landmarks that voted.
+        fit: The pose they tell.
+        agrees: (M,) bool, those that agree with it.
+        config: Knows by how much tracks drift.
     """
+    used = rows[agrees]
+    weight = 1 / (fit.spread[agrees, 0, 0] + fit.spread[agrees, 1, 1])
+    weight = weight / weight.sum()
+    common = np.tensordot(weight, state.landmarks.inherited[used], axes=1)
+    depth = 1 / float(observed.sighting.uvw[used, 2].mean())
+    way = float(weight @ _ways(state, observed, used))
+    return (
+        fit.covariance * (_ALIKE if state.obstructed else 1.0)
+        + about_other_point(common, fit.pose[:3, 3])
+        + systematic_covariance(way, depth, config)
+    )
+
+
+def judged_noise(
+    state: EgoMotionState,
+    observed: Observation,
+    rows: NDArray[np.intp],
+    fit: PoseFit,
+    agrees: NDArray[np.bool_],
+    config: EgoMotionConfig,
+) -> NDArray[np.float64]:
+    """Return `EgoMotionState.noise` after what an image says of it; the arguments as before."""
     squared = fit.residual**2 / fit.spread[:, [0, 1, 2], [0, 1, 2]]
-    judged = noise.copy()
-    for index, errors in enumerate((squared[seasoned & ~far, :2], squared[seasoned, 2:])):
+    seasoned = agrees & (state.landmarks.hits[rows] >= _SEASONED)
+    # Tracks that have come far in the image say nothing of the tracks' noise.
+    image_sigma = np.broadcast_to(observed.points.image_sigma, len(observed.seen))[rows]
+    near = seasoned & (config.image_drift * _ways(state, observed, rows) <= image_sigma)
+    judged = state.noise.copy()
+    for index, errors in enumerate((squared[near, :2], squared[seasoned, 2])):
         if len(errors) >= _ENOUGH:
             judged[index] *= (float(np.median(errors)) / _HALF) ** (_NOISE_GAIN / 2)
     return np.clip(judged, *_NOISES)
+
+
+def _ways(state: EgoMotionState, observed: Observation, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return how far the landmarks in `rows` have come in the image since they are landmarks, rad."""
+    way = observed.sighting.uvw[rows, :2] - state.landmarks.first[rows]
+    return np.sqrt((way * way).sum(axis=1))
 
 
 def systematic_covariance(way: float, depth: float, config: EgoMotionConfig) -> NDArray[np.float64]:

@@ -8,13 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
-from cotracker_ros.reconstruction.landmarks import PoseFit, Sighting, fit_pose
+from cotracker_ros.reconstruction.landmarks import Landmarks
+from cotracker_ros.reconstruction.observation import Observation
+from cotracker_ros.reconstruction.pose_fit import PoseFit, fit_pose
 from cotracker_ros.reconstruction.rigid import consensus, difference
+from cotracker_ros.reconstruction.sighting import Sighting
 
 _TINY = 1e-9  # of trust: nobody counts
 _TIE = 0.9  # two motions whose points count so nearly the same cannot be told apart
 _GATE = 3.0  # sigmas of a prediction that a pose near it keeps within
 _NO_DEPTH = 100.0  # 1/m^2: variance of an inverse depth from which on it counts as not measured
+_TRUSTED = 10  # hits from which on a landmark counts no more for more of them
+_DOUBT = 0.5  # what a miss leaves of what a landmark counts ...
+_STRUCK = 0.01  # ... and what having been given up leaves, until it is pardoned
+_BELIEVED_MOVING = 0.1  # what a track counts that is believed to move
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +62,17 @@ class Candidates:
         return Candidates(
             self.sighting.take(rows), self.position[rows], self.covariance[rows], self.trust[rows]
         )
+
+
+def candidates_among(
+    landmarks: Landmarks, observed: Observation, rows: NDArray[np.intp], config: EgoMotionConfig
+) -> Candidates:
+    """Return the landmarks in `rows` (M,), each counting by its record."""
+    trust = (1.0 + np.minimum(landmarks.hits[rows], _TRUSTED)) * _DOUBT ** landmarks.misses[rows]
+    trust = trust * np.where(landmarks.strikes[rows] > 0, _STRUCK, 1.0)
+    trust = trust * np.where(observed.points.moving[rows], _BELIEVED_MOVING, 1.0)
+    sighting = observed.followed(rows, landmarks.first, config.image_drift)
+    return Candidates(sighting, landmarks.position[rows], landmarks.covariance[rows], trust)
 
 
 @dataclass(frozen=True, eq=False)

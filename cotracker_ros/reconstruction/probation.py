@@ -16,20 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
-from cotracker_ros.reconstruction.landmarks import Landmarks, Sighting, errors_from, fuse, seen_from
+from cotracker_ros.reconstruction.landmarks import Landmarks
+from cotracker_ros.reconstruction.observation import Observation
+from cotracker_ros.reconstruction.sighting import seen_from
 
-_NS = 1e-9
 _MARGIN = 0.92  # of the view's half width: what is nearer to its edge may be out of view
 _FEW = 20  # voters, fewer of which say nothing of the view as a whole
 
 
-def grown_view(
-    view: NDArray[np.float64] | None, sighting: Sighting, seen: NDArray[np.bool_]
-) -> NDArray[np.float64] | None:
+def grown_view(view: NDArray[np.float64] | None, observed: Observation) -> NDArray[np.float64] | None:
     """Return the least and the largest (u, v), as (2, 2), of all that was seen so far; None: nothing was."""
-    if not seen.any():
+    if not observed.seen.any():
         return view
-    uv = sighting.uvw[seen, :2]
+    uv = observed.sighting.uvw[observed.seen, :2]
     low, high = uv.min(axis=0), uv.max(axis=0)
     return np.stack([low, high] if view is None else [np.minimum(low, view[0]), np.maximum(high, view[1])])
 
@@ -67,31 +66,20 @@ def is_obstructed(
 def examine(
     landmarks: Landmarks,
     rows: NDArray[np.intp],
-    sighting: Sighting,
-    pose: NDArray[np.float64],
-    covariance: NDArray[np.float64],
-    believed: NDArray[np.bool_],
+    still: NDArray[np.bool_],
     stamp: int,
-    seconds: float,
-    config: EgoMotionConfig,
+    wait: int,
 ) -> Landmarks:
-    """Compare landmarks on probation with a pose that they had no say in; those that passed vote from now on.
+    """Let those on probation vote that have agreed for long enough with a pose that they had no say in.
 
     Args:
         landmarks: N of them.
         rows: (M,) those on probation that are seen.
-        sighting: Of the M.
-        pose: (4, 4) fixed_from_camera.
-        covariance: (6, 6) of the pose.
-        believed: (M,) bool, those that nobody believes to move.
+        still: (M,) bool, those that agree with the pose and that nobody believes to move.
         stamp: Of the image, ns.
-        seconds: How long they have to agree.
-        config: What agreeing means.
+        wait: How long they have to agree, ns.
     """
-    errors = errors_from(pose, covariance, sighting, landmarks.position[rows], landmarks.covariance[rows])
-    agrees = errors.squared < config.cutoff_sigmas**2
-    result = fuse(landmarks, rows, errors, agrees, config.memory)
-    since, votes = result.since.copy(), result.votes.copy()
-    since[rows[~(agrees & believed)]] = stamp
-    votes[rows] = (stamp - since[rows]) * _NS >= seconds
-    return replace(result, since=since, votes=votes)
+    since, votes = landmarks.since.copy(), landmarks.votes.copy()
+    since[rows[~still]] = stamp
+    votes[rows] = stamp - since[rows] >= wait
+    return replace(landmarks, since=since, votes=votes)

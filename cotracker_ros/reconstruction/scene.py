@@ -40,6 +40,8 @@ class Odometry:
         points: Points that agree with the pose.
         given: Whether the pose is somebody else's (TF's), which the tracks confirm (TRACKING), cannot judge
             (PREDICTED) or contradict (LOST).
+        found_back: Whether the camera, after it was lost, was found by what was known before, so that the
+            pose jumped to where it belongs: places in the fixed frame from between are wrong.
     """
 
     stamp: int
@@ -53,6 +55,7 @@ class Odometry:
     reason: str
     points: int
     given: bool = False
+    found_back: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,12 @@ from ego_scenes import FOCAL, HALF, PERIOD, Room, advancing, film, still, swayin
 
 from cotracker_ros.reconstruction.ego_motion import EgoMotion
 from cotracker_ros.reconstruction.ego_types import CameraPoints, EgoMotionConfig, EgoMotionError
-from cotracker_ros.reconstruction.landmarks import Sighting, admit, fit_pose, fuse, no_landmarks
+from cotracker_ros.reconstruction.landmarks import admit, fuse, no_landmarks
+from cotracker_ros.reconstruction.pose_fit import fit_pose
 from cotracker_ros.reconstruction.poses import invert_pose, transform_points
 from cotracker_ros.reconstruction.rigid import difference, moved
 from cotracker_ros.reconstruction.scene import OdometryState
+from cotracker_ros.reconstruction.sighting import Sighting
 
 TRACKING, PREDICTED, LOST = OdometryState.TRACKING, OdometryState.PREDICTED, OdometryState.LOST
 CALIBRATED = EgoMotionConfig(image_drift=1e-6)  # the simulated camera has no errors that all tracks share

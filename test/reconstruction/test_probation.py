@@ -9,10 +9,13 @@ from ego_scenes import FOCAL, Room, still, swaying
 from cotracker_ros.evaluation.scene_metrics import THREE_SIGMA, squared_distances
 from cotracker_ros.reconstruction.ego_motion import EgoMotion
 from cotracker_ros.reconstruction.ego_types import CameraPoints, EgoMotionConfig
-from cotracker_ros.reconstruction.landmarks import Sighting, admit, no_landmarks
+from cotracker_ros.reconstruction.landmarks import admit, no_landmarks
+from cotracker_ros.reconstruction.observation import Observation
+from cotracker_ros.reconstruction.pose_fit import errors_from
 from cotracker_ros.reconstruction.probation import examine, grown_view, is_obstructed
 from cotracker_ros.reconstruction.rigid import difference
 from cotracker_ros.reconstruction.scene import OdometryState
+from cotracker_ros.reconstruction.sighting import Sighting
 
 TRACKING, PREDICTED, LOST = OdometryState.TRACKING, OdometryState.PREDICTED, OdometryState.LOST
 CONFIG = EgoMotionConfig()
@@ -148,16 +151,11 @@ def _placed(xyz, *, votes):
 
 
 def test_a_vote_takes_time_without_contradiction_or_suspicion():
-    xyz = np.array([[0.0, 0, 2], [0.3, 0, 2], [0, 0.3, 2]])
-    landmarks, sighting = _placed(xyz, votes=False)
-    rows, exact, still_ = np.arange(3), np.eye(6) * 1e-8, np.ones(3, bool)
-    off = Sighting(sighting.uvw + np.diag([0, 0.05, 0])[:, [1, 0, 2]], sighting.variance)
-    suspect = np.array([True, True, False])
-    for stamp, seen, believed in ((100, off, suspect), (200, sighting, still_), (299, sighting, still_)):
-        ns = stamp * 1_000_000
-        landmarks = examine(landmarks, rows, seen, np.eye(4), exact, believed, ns, 0.2, CONFIG)
+    landmarks, _ = _placed(np.array([[0.0, 0, 2], [0.3, 0, 2], [0, 0.3, 2]]), votes=False)
+    for stamp, still_ in ((100, [True, False, False]), (200, [True] * 3), (299, [True] * 3)):
+        landmarks = examine(landmarks, np.arange(3), np.array(still_), stamp, wait=200)
         assert landmarks.votes.tolist() == [stamp >= 200, False, False]
-    landmarks = examine(landmarks, rows, sighting, np.eye(4), exact, still_, 300_000_000, 0.2, CONFIG)
+    landmarks = examine(landmarks, np.arange(3), np.ones(3, bool), 300, wait=200)
     assert landmarks.votes.all()
 
 
@@ -165,18 +163,27 @@ def test_the_poses_own_error_is_no_contradiction():
     landmarks, sighting = _placed(np.array([[0.0, 0, 2], [0.3, 0, 2]]), votes=False)
     off = Sighting(sighting.uvw + np.array([0.01, 0, 0]), sighting.variance)
     for sigma, agrees in ((1e-3, False), (0.02, True)):
-        covariance = np.eye(6) * sigma**2
-        seen = examine(
-            landmarks, np.arange(2), off, np.eye(4), covariance, np.ones(2, bool), 10**9, 0.5, CONFIG
-        )
-        assert seen.votes.tolist() == [agrees, agrees]
+        errors = errors_from(np.eye(4), np.eye(6) * sigma**2, off, landmarks.position, landmarks.covariance)
+        assert (errors.squared < CONFIG.cutoff_sigmas**2).tolist() == [agrees, agrees]
+
+
+def _points(count):
+    return CameraPoints(
+        stamp=0,
+        epoch=0,
+        ids=np.arange(1, count + 1, dtype=np.uint32),
+        xyz=np.ones((count, 3)),
+        sigma=np.ones(count),
+        image_sigma=1e-3,
+        moving=np.zeros(count, bool),
+    )
 
 
 def test_obstructed_means_hidden_within_the_view():
     rng = np.random.default_rng(0)
     xyz = np.column_stack([rng.uniform(-1, 1, (100, 2)), np.full(100, 2.0)])
     landmarks, sighting = _placed(xyz, votes=True)
-    view = grown_view(None, sighting, np.ones(100, bool))
+    view = grown_view(None, Observation(_points(100), sighting, np.ones(100, bool)))
     assert view is not None
     np.testing.assert_allclose(view, [sighting.uvw[:, :2].min(axis=0), sighting.uvw[:, :2].max(axis=0)])
     third = np.arange(100) < 33

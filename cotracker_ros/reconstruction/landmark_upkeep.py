@@ -1,0 +1,84 @@
+"""What an image of known pose does to the landmarks: they are placed, judged, improved and given up."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cotracker_ros.reconstruction.ego_state import EgoMotionState
+from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
+from cotracker_ros.reconstruction.landmarks import admit, fuse, give_up
+from cotracker_ros.reconstruction.observation import Observation
+from cotracker_ros.reconstruction.pose_fit import PoseFit, errors_from, joined
+from cotracker_ros.reconstruction.probation import examine, is_obstructed
+from cotracker_ros.reconstruction.rigid import about_other_point
+
+_NS = 1e-9
+
+
+def learn(
+    state: EgoMotionState,
+    observed: Observation,
+    rows: NDArray[np.intp],
+    fit: PoseFit,
+    agrees: NDArray[np.bool_],
+    config: EgoMotionConfig,
+) -> None:
+    """Take what an image says of the landmarks into them, and see which are to vote from now on.
+
+    Args:
+        state: Has the pose of the image already.
+        observed: The image.
+        rows: (M,) the landmarks that voted on the pose.
+        fit: The pose, and the errors of these landmarks.
+        agrees: (M,) bool, those that agree with it.
+        config: Knows for how long newcomers have to agree.
+    """
+    landmarks = state.landmarks
+    newcomers = np.flatnonzero(observed.seen & landmarks.known & ~landmarks.votes)
+    errors = errors_from(
+        fit.pose,
+        fit.covariance,
+        observed.followed(newcomers, landmarks.first, config.image_drift),
+        landmarks.position[newcomers],
+        landmarks.covariance[newcomers],
+    )
+    passed = errors.squared < config.cutoff_sigmas**2
+    both, either = np.concatenate([rows, newcomers]), np.concatenate([agrees, passed])
+    landmarks = fuse(landmarks, both, joined(fit, errors), either, config.memory)
+    _look_for_obstruction(state, observed, rows[agrees], config)
+    seconds = config.obstructed_seconds if state.obstructed else config.probation_seconds
+    still = passed & ~observed.points.moving[newcomers]
+    landmarks = examine(landmarks, newcomers, still, observed.stamp, round(seconds / _NS))
+    wrong = landmarks.misses > config.max_misses
+    state.landmarks = give_up(landmarks, wrong) if wrong.any() else landmarks
+
+
+def _look_for_obstruction(
+    state: EgoMotionState, observed: Observation, agreeing: NDArray[np.intp], config: EgoMotionConfig
+) -> None:
+    """See whether the voters, of which those in the rows `agreeing` stand, are still the view."""
+    agrees = np.zeros(len(observed.seen), dtype=bool)
+    agrees[agreeing] = True
+    few = 2 * len(agreeing) < int(np.count_nonzero(observed.seen & ~observed.points.moving))
+    hidden = is_obstructed(state.landmarks, state.pose, state.view, agrees, state.obstructed, config)
+    state.obstructed = hidden or (state.obstructed and few)
+
+
+def refill(state: EgoMotionState, observed: Observation, config: EgoMotionConfig) -> None:
+    """Make landmarks of the tracks that are none, if it is time for a keyframe."""
+    seen, known = observed.seen, state.landmarks.known
+    few = np.count_nonzero(known & seen) < config.keyframe_share * np.count_nonzero(seen)
+    late = observed.stamp - (state.keyframe or 0) > config.keyframe_seconds / _NS
+    if few or late:
+        rows = observed.placeable(~known & ~observed.points.moving)
+        if len(rows):
+            place(state, observed, rows, votes=False)
+
+
+def place(state: EgoMotionState, observed: Observation, rows: NDArray[np.intp], votes: bool) -> None:
+    """Make landmarks of the tracks in `rows` (M,) where they are seen from the state's pose."""
+    inherited = about_other_point(state.covariance, -state.pose[:3, 3])
+    sighting = observed.sighting.take(rows)
+    state.landmarks = admit(state.landmarks, rows, sighting, state.pose, inherited, observed.stamp, votes)
+    state.keyframe = observed.stamp

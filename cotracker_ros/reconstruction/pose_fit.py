@@ -1,0 +1,141 @@
+"""The pose that landmarks tell: least squares that pass over outliers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cotracker_ros.reconstruction.rigid import covariance_of, moved, robust_inflation, solve_normal
+from cotracker_ros.reconstruction.sighting import Sighting, inverse_symmetric, project, seen_from
+
+_STEPS = 8  # Gauss-Newton steps at most; from the predicted pose, four or five do
+_WIDE_STEPS = 2  # the first ones, with weights that pull in what a wrong start makes look like outliers
+_WIDE = 3.0  # sigmas: scale of Cauchy's weights in those steps
+_PLAIN = 10.0  # a landmark with a tenth of the trust of the best counts in full once the outliers are known
+_STILL = 5e-5  # m, rad: a step that changes nothing
+
+
+@dataclass(frozen=True, eq=False)
+class PoseFit:
+    """The pose that landmarks tell.
+
+    Attributes:
+        pose: (4, 4) fixed_from_camera.
+        covariance: (6, 6) of its `delta` given the landmarks; infinite where they do not fix it.
+        squared: (M,) squared errors of the landmarks, sigmas; infinite behind the camera.
+        residual: (M, 3) measured less expected (u, v, w).
+        spread: (M, 3, 3) covariance of `residual` ...
+        noise: (M, 3, 3) ... and the part of it that is not from the landmarks' places.
+    """
+
+    pose: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    squared: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    noise: NDArray[np.float64]
+
+
+def fit_pose(
+    start: NDArray[np.float64],
+    sighting: Sighting,
+    position: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    trust: NDArray[np.float64],
+    cutoff: float,
+    wide: bool,
+) -> PoseFit:
+    """Find the camera's pose from M landmarks by Gauss-Newton with Tukey's weights, which pass over outliers.
+
+    Args:
+        start: (4, 4) fixed_from_camera to begin with.
+        sighting: Of the landmarks.
+        position: (M, 3) of the landmarks in the fixed frame, m.
+        covariance: (M, 3, 3) of the positions, m^2.
+        trust: (M,) how much each counts, 0 to 1.
+        cutoff: Errors of so many sigmas have no weight in the end.
+        wide: Take the first steps with Cauchy's weights, which look far: for a start that may be far off.
+    """
+    pose = start
+    seen = project(pose, position)
+    by_point = seen.by_each_point
+    noise = sighting.variance[:, :, None] * np.eye(3)
+    spread = by_point @ covariance @ np.swapaxes(by_point, 1, 2) + noise
+    information = np.ascontiguousarray(np.moveaxis(inverse_symmetric(spread), 0, 2))
+    measured = np.ascontiguousarray(sighting.uvw.T)
+    plain = np.minimum(_PLAIN * trust, 1.0)
+    weighted = np.einsum("abm,kbm->kam", information, seen.by_pose)
+    residual, squared = _errors(pose, position, measured, information)
+    first_tight = _WIDE_STEPS if wide else 0
+    for step in range(_STEPS):
+        if step < first_tight:
+            weight = trust / (1 + squared / _WIDE**2)
+        else:
+            weight = plain * np.maximum(1 - squared / cutoff**2, 0.0) ** 2
+        if step == _WIDE_STEPS:  # from here on the pose hardly changes, nor do the derivatives
+            seen = project(pose, position)
+            weighted = np.einsum("abm,kbm->kam", information, seen.by_pose)
+        normal = (weighted * weight).reshape(6, -1) @ seen.by_pose.reshape(6, -1).T
+        change = solve_normal(normal, weighted.reshape(6, -1) @ (residual * weight).reshape(-1))
+        pose = moved(pose, change)
+        residual, squared = _errors(pose, position, measured, information)
+        if step >= first_tight and np.abs(change).max() < _STILL:
+            break
+    agrees = squared < cutoff**2
+    normal = (weighted * np.where(agrees, plain, 0.0)).reshape(6, -1) @ seen.by_pose.reshape(6, -1).T
+    inflation = robust_inflation(squared[agrees], cutoff, dimensions=3)
+    return PoseFit(pose, covariance_of(normal) * inflation, squared, residual.T, spread, noise)
+
+
+def errors_from(
+    pose: NDArray[np.float64],
+    pose_covariance: NDArray[np.float64],
+    sighting: Sighting,
+    position: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+) -> PoseFit:
+    """Return the errors of M landmarks against a pose that they had no say in, whose own error counts, too.
+
+    Args:
+        pose: (4, 4) fixed_from_camera.
+        pose_covariance: (6, 6) of it.
+        sighting: Of the landmarks.
+        position: (M, 3) m.
+        covariance: (M, 3, 3) of the positions, m^2.
+    """
+    seen = project(pose, position)
+    by_point, by_pose = seen.by_each_point, np.moveaxis(seen.by_pose, 2, 0)
+    noise = np.swapaxes(by_pose, 1, 2) @ pose_covariance @ by_pose + sighting.variance[:, :, None] * np.eye(3)
+    spread = by_point @ covariance @ np.swapaxes(by_point, 1, 2) + noise
+    information = np.moveaxis(inverse_symmetric(spread), 0, 2)
+    residual, squared = _errors(pose, position, sighting.uvw.T, information)
+    return PoseFit(pose, pose_covariance, squared, residual.T, spread, noise)
+
+
+def joined(one: PoseFit, other: PoseFit) -> PoseFit:
+    """Return a fit with the landmarks of two, at the pose of `one`."""
+    names = ("squared", "residual", "spread", "noise")
+    both = {name: np.concatenate([getattr(one, name), getattr(other, name)]) for name in names}
+    return replace(one, **both)
+
+
+def _errors(
+    pose: NDArray[np.float64],
+    position: NDArray[np.float64],
+    measured: NDArray[np.float64],
+    information: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (3, M) measured less expected (u, v, w) and (M,) its square in sigmas, infinite behind it.
+
+    Args:
+        pose: (4, 4) fixed_from_camera.
+        position: (M, 3) of the landmarks, m.
+        measured: (3, M).
+        information: (3, 3, M).
+    """
+    expected, ahead = seen_from(pose, position)
+    residual = np.where(ahead, measured - expected, 0.0)
+    squared = np.einsum("am,abm,bm->m", residual, information, residual)
+    return residual, np.where(ahead, squared, np.inf)
