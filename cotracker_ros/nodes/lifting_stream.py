@@ -56,6 +56,7 @@ _PROBLEMS = (
     "hurried",
     "odometry_predicted",
     "odometry_lost",
+    "odometry_astray",
     "pose_contradicted",
 )
 

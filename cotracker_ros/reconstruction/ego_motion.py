@@ -118,6 +118,7 @@ class EgoMotion:
             state=status,
             reason=reason,
             given=True,
+            astray=False,
             found_back=False,
         )
 
@@ -176,7 +177,7 @@ class EgoMotion:
     def _start_over(self, observed: Observation) -> str:
         """Go on with tracks of which none was known before."""
         state = self.state
-        state.landmarks = no_landmarks(observed.points.ids)
+        state.landmarks, state.former = no_landmarks(observed.points.ids), None
         back = observed.stamp <= state.stamp
         self._settle(observed.stamp, lost=back)
         rows = observed.placeable(observed.seen)
@@ -196,6 +197,7 @@ class EgoMotion:
         state.status = OdometryState.LOST if lost else OdometryState.PREDICTED
         if lost:
             state.twist, state.twist_covariance = np.zeros(6), free_twist(config)
+            state.astray = stamp
 
     def _find(self, observed: Observation, rows: NDArray[np.intp]) -> Finding:
         """Look for the pose among the landmarks in `rows` (M,)."""
@@ -277,4 +279,5 @@ class EgoMotion:
             state=state.status,
             reason="",
             points=0,
+            astray=state.astray is not None,
         )

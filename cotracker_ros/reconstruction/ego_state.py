@@ -46,7 +46,8 @@ class EgoMotionState:
         noise: (2,) how many times larger than said the noise of tracks and of depths is.
         view: See `probation.grown_view`.
         obstructed: Whether most of the voters are hidden, see `probation`.
-        former: The voters of the time before the camera was lost, see `finding_back`; None where it was not.
+        astray: Stamp of the image from which on the pose goes on from a guess, ns; None where it does not.
+        former: The voters of the time before that, see `finding_back`; None where there are too few.
         searched: Stamp of the last image in which these were looked for, ns.
     """
 
@@ -65,6 +66,7 @@ class EgoMotionState:
     noise: NDArray[np.float64] = field(default_factory=lambda: np.ones(2))
     view: NDArray[np.float64] | None = None
     obstructed: bool = False
+    astray: int | None = None
     former: Landmarks | None = None
     searched: int = 0
 
@@ -144,7 +146,7 @@ def measured_covariance(
     used = rows[agrees]
     weight = 1 / (fit.spread[agrees, 0, 0] + fit.spread[agrees, 1, 1])
     weight = weight / weight.sum()
-    common = np.tensordot(weight, state.landmarks.inherited[used], axes=1)
+    common = (weight @ state.landmarks.inherited[used].reshape(-1, 36)).reshape(6, 6)
     depth = 1 / float(observed.sighting.uvw[used, 2].mean())
     way = float(weight @ _ways(state, observed, used))
     return (
@@ -163,7 +165,7 @@ def judged_noise(
     config: EgoMotionConfig,
 ) -> NDArray[np.float64]:
     """Return `EgoMotionState.noise` after what an image says of it; the arguments as before."""
-    squared = fit.residual**2 / fit.spread[:, [0, 1, 2], [0, 1, 2]]
+    squared = fit.residual**2 / np.diagonal(fit.spread, axis1=1, axis2=2)
     seasoned = agrees & (state.landmarks.hits[rows] >= _SEASONED)
     # Tracks that have come far in the image say nothing of the tracks' noise.
     image_sigma = np.broadcast_to(observed.points.image_sigma, len(observed.seen))[rows]
@@ -171,7 +173,9 @@ def judged_noise(
     judged = state.noise.copy()
     for index, errors in enumerate((squared[near, :2], squared[seasoned, 2])):
         if len(errors) >= _ENOUGH:
-            judged[index] *= (float(np.median(errors)) / _HALF) ** (_NOISE_GAIN / 2)
+            # NumPy's median takes longer for so few than sorting them.
+            middle = float(np.sort(errors, axis=None)[errors.size // 2])
+            judged[index] *= (middle / _HALF) ** (_NOISE_GAIN / 2)
     return np.clip(judged, *_NOISES)
 
 

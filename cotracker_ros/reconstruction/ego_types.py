@@ -36,6 +36,7 @@ class EgoMotionConfig:
         coast_seconds: Without measurement the velocity dies away with this time constant, s.
         lost_seconds: After so long without measurement the camera counts as lost, s.
         restart_seconds: After so long points that are seen but contradict are given up, s.
+        astray_seconds: For so long a camera that was lost, and goes on from a guess, may be found back, s.
         lost_distance: Standard deviation of the position of a lost camera, m ...
         lost_angle: ... and of its orientation, rad.
         keyframe_share: New landmarks are taken when those known are fewer than this share of all points
@@ -70,6 +71,7 @@ class EgoMotionConfig:
     coast_seconds: float = 0.3
     lost_seconds: float = 0.5
     restart_seconds: float = 2.0
+    astray_seconds: float = 30.0
     lost_distance: float = 2.0
     lost_angle: float = 1.0
     keyframe_share: float = 0.8

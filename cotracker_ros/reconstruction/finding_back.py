@@ -1,8 +1,8 @@
 """Finding back after the camera was lost: by the landmarks of before, when their tracks are seen again.
 
 A lost camera goes on from where it is expected, uncertain by metres, with new landmarks. Those of before are
-kept as long as their tracks are; when enough of them are seen again and agree on one pose, what was placed
-since is moved so that the newest pose is the one they tell.
+kept for a time, as far as their tracks are; when enough of them are seen again and agree on one pose, what
+was placed since is moved so that the newest pose is the one they tell.
 """
 
 from __future__ import annotations
@@ -50,11 +50,12 @@ def find_back(state: EgoMotionState, observed: Observation, config: EgoMotionCon
     Returns:
         How many landmarks tell that; 0: it is not told, and nothing changes.
     """
-    if state.former is None:
+    if state.astray is None or state.astray == observed.stamp:
         return 0
-    former = in_order(state.former, observed.points.ids)
-    if former.known.sum() < config.min_points:
-        state.former = None
+    former = None if state.former is None else in_order(state.former, observed.points.ids)
+    late = (observed.stamp - state.astray) * _NS > config.astray_seconds
+    if late or former is None or former.known.sum() < config.min_points:
+        state.astray = state.former = None
         return 0
     state.former = former
     rows = np.flatnonzero(observed.seen & former.known)
@@ -72,7 +73,7 @@ def find_back(state: EgoMotionState, observed: Observation, config: EgoMotionCon
         state.twist, state.twist_covariance = np.zeros(6), free_twist(config)
     state.measured, state.status = observed.stamp, OdometryState.TRACKING
     newer, state.landmarks = state.landmarks, former
-    state.pose, state.former, state.obstructed = finding.fit.pose, None, False
+    state.pose, state.obstructed, state.astray, state.former = finding.fit.pose, False, None, None
     state.covariance = measured_covariance(state, observed, rows, finding.fit, agrees, config)
     state.landmarks = either(former, _put_right(newer, state, here))
     state.history = PoseHistory()

@@ -329,6 +329,12 @@ class Lifter:
         elif not odometry.given and odometry.state is not OdometryState.TRACKING:
             name = f"odometry_{odometry.state.name.lower()}"
             self._count(name, f"the camera's pose at {when} is a guess: {odometry.reason}")
+        elif odometry.astray:
+            self._count(
+                "odometry_astray", f"the camera's pose at {when} goes on from a guess, as the camera was lost"
+            )
+        if odometry.found_back:
+            self._count("odometry_found_back", f"the camera, which was lost, was found back at {when}")
         if known.base_from_camera is None:
             return odometry
         return odometry_of(odometry, self.config.base_frame, known.base_from_camera)

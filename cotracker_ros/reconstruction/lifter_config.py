@@ -102,6 +102,8 @@ class LifterCounters:
         hurried: Images that had to stop waiting because too many waited.
         odometry_predicted: Images in which the tracks did not tell the camera's pose; it was carried on.
         odometry_lost: Images in which the camera's pose was only a guess.
+        odometry_astray: Images in which the camera's pose, after it was lost, went on from a guess.
+        odometry_found_back: Times that the camera was found back by what was known before it was lost.
         pose_contradicted: Images in which the tracks contradicted the camera's pose by TF.
         time_jumps: Times that the stamps of the tracks or of the depth images went back.
     """
@@ -125,6 +127,8 @@ class LifterCounters:
     hurried: int = 0
     odometry_predicted: int = 0
     odometry_lost: int = 0
+    odometry_astray: int = 0
+    odometry_found_back: int = 0
     pose_contradicted: int = 0
     time_jumps: int = 0
 

@@ -1,4 +1,4 @@
-"""The odometry of one frame of a robot told for another one."""
+"""What the odometry of a camera means for other frames of the robot, and for the bodies that it sees."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.poses import invert_pose
 from cotracker_ros.reconstruction.rigid import about_other_point, skew
-from cotracker_ros.reconstruction.scene import Odometry
+from cotracker_ros.reconstruction.scene import Odometry, RigidBodies
 
 
 def odometry_of(odometry: Odometry, frame_id: str, frame_from_child: NDArray[np.float64]) -> Odometry:
@@ -35,4 +35,19 @@ def odometry_of(odometry: Odometry, frame_id: str, frame_from_child: NDArray[np.
         covariance=about_other_point(odometry.covariance, pose[:3, 3] - odometry.pose[:3, 3]),
         twist=carry @ odometry.twist,
         twist_covariance=carry @ odometry.twist_covariance @ carry.T,
+    )
+
+
+def seen_by(bodies: RigidBodies, odometry: Odometry) -> RigidBodies:
+    """Return bodies, placed as surely as the camera sees them, with the uncertainty of its own pose added."""
+    eye = odometry.pose[:3, 3]
+    return replace(
+        bodies,
+        bodies=tuple(
+            replace(
+                body,
+                covariance=body.covariance + about_other_point(odometry.covariance, body.pose[:3, 3] - eye),
+            )
+            for body in bodies.bodies
+        ),
     )

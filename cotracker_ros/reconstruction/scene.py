@@ -40,8 +40,10 @@ class Odometry:
         points: Points that agree with the pose.
         given: Whether the pose is somebody else's (TF's), which the tracks confirm (TRACKING), cannot judge
             (PREDICTED) or contradict (LOST).
-        found_back: Whether the camera, after it was lost, was found by what was known before, so that the
-            pose jumped to where it belongs: places in the fixed frame from between are wrong.
+        astray: Whether the camera was lost and its pose goes on from a guess, off by an unknown jump against
+            what was said before. That ends when the camera is found back, or when nobody waits any longer.
+        found_back: Whether it was found back in this image, by what was known before: the pose jumped to
+            where it belongs, and places in the fixed frame that were told while it was astray are wrong.
     """
 
     stamp: int
@@ -55,6 +57,7 @@ class Odometry:
     reason: str
     points: int
     given: bool = False
+    astray: bool = False
     found_back: bool = False
 
 

@@ -28,6 +28,7 @@ from cotracker_ros.reconstruction.motion import (
     for_ids,
     unknown_points,
 )
+from cotracker_ros.reconstruction.odometry import seen_by
 from cotracker_ros.reconstruction.poses import invert_pose, transform_points
 from cotracker_ros.reconstruction.scene import Odometry, OdometryState, RigidBodies
 from cotracker_ros.reconstruction.static_map import StaticMap
@@ -94,6 +95,7 @@ class SceneEstimator:
         self.fixed_frame = ""
         self.epoch: int | None = None
         self._last_pose: tuple[int, NDArray[np.float64]] | None = None
+        self._astray = False
 
     def configure(self, config: LifterConfig) -> None:
         """Take over other settings; what is known stays, but for the scene of another source of poses."""
@@ -150,17 +152,21 @@ class SceneEstimator:
         if frames.fixed != frames.camera:
             odometry = self._follow_camera(tracks, measured, before, frames, given)
         pose = guess if odometry is None else odometry.pose
+        if odometry is not None and odometry.found_back:
+            self._bodies.reset()
+            self._last_pose, states = None, unknown_points(tracks.ids)
         if given is None and odometry is not None and odometry.state is not OdometryState.TRACKING:
             lifted = show_points(tracks, measured, pose, states, config.motion)
-            bodies: RigidBodies | None = self._carry_bodies_on(tracks, lifted, frames, pose, pixel)
+            bodies = self._carry_bodies_on(tracks, lifted, frames, pose, pixel)
         else:
             feigned = self._feigned(before.position, pose, tracks.stamp)
             pixel_sigma = config.sampling.pixel_sigma * pixel
             lifted = place_points(tracks, measured, pose, states, pixel_sigma, config.motion, feigned)
-            lifted, bodies = self._add(tracks, lifted, frames, pose, pixel)
-            if sight.depth is not None:
-                self.map.check(sight.depth, sight.camera, pose)
+            lifted, bodies = self._add_bodies(tracks, lifted, frames, pose, pixel)
+            self._add_to_map(tracks, lifted, sight, pose, bodies, odometry)
         self.points = lifted.states
+        if odometry is not None and bodies is not None and given is None:
+            bodies = seen_by(bodies, odometry)
         return SceneEstimate(lifted, pose, odometry, bodies)
 
     def _follow_camera(
@@ -196,29 +202,53 @@ class SceneEstimator:
 
     def _carry_bodies_on(
         self, tracks: Tracks, lifted: Lifted, frames: Frames, pose: NDArray[np.float64], pixel: float
-    ) -> RigidBodies:
+    ) -> RigidBodies | None:
         """Return the bodies as their twists have them, without a look at the points."""
         unseen = np.where(lifted.source == DepthSource.MEASURED, DepthSource.HELD, lifted.source)
         in_fixed = tracks_3d(tracks, lifted, frames.fixed, np.eye(4))
         return self._bodies.update(replace(in_fixed, source=unseen.astype(np.uint8)), pose, pixel)
 
-    def _add(
+    def _add_bodies(
         self, tracks: Tracks, lifted: Lifted, frames: Frames, pose: NDArray[np.float64], pixel: float
     ) -> tuple[Lifted, RigidBodies | None]:
-        """Take an image's points into the bodies and the map; return both as the bodies have them."""
+        """Take an image's points into the bodies; return both as the bodies have them."""
+        if frames.fixed == frames.camera:
+            return lifted, None
         in_fixed = tracks_3d(tracks, lifted, frames.fixed, np.eye(4))
-        bodies, held = None, None
-        if frames.fixed != frames.camera:
-            bodies = self._bodies.update(in_fixed, pose, pixel)
-            if bodies.bodies:
-                members = np.concatenate([body.members for body in bodies.bodies])
-                held = np.isin(tracks.ids, members)
-                speed = self._config.motion.moving_speed
-                lifted = with_bodies(lifted, tracks.ids, bodies.bodies, pose[:3, 3], speed)
-        self.map.add(
-            in_fixed, centre=pose[:3, 3], exclude=held, ray_sigma=pixel * self._config.sampling.pixel_sigma
-        )
+        bodies = self._bodies.update(in_fixed, pose, pixel)
+        if bodies.bodies:
+            speed = self._config.motion.moving_speed
+            lifted = with_bodies(lifted, tracks.ids, bodies.bodies, pose[:3, 3], speed)
         return lifted, bodies
+
+    def _add_to_map(
+        self,
+        tracks: Tracks,
+        lifted: Lifted,
+        sight: Sight,
+        pose: NDArray[np.float64],
+        bodies: RigidBodies | None,
+        odometry: Odometry | None,
+    ) -> None:
+        """Take an image's points into the map, unless the camera is astray.
+
+        When nobody waits any longer for it to be found back, the map begins anew: the old one lies nobody
+        knows where.
+        """
+        astray = odometry is not None and odometry.astray
+        was_astray, self._astray = self._astray, astray
+        if astray:
+            return
+        if was_astray and odometry is not None and not odometry.found_back:
+            self.map.reset()
+        held = None
+        if bodies is not None and bodies.bodies:
+            held = np.isin(tracks.ids, np.concatenate([body.members for body in bodies.bodies]))
+        in_fixed = tracks_3d(tracks, lifted, self.fixed_frame, np.eye(4))
+        pixel = self._config.sampling.pixel_sigma / float(sight.camera.K[0, 0])  # rad
+        self.map.add(in_fixed, centre=pose[:3, 3], exclude=held, ray_sigma=pixel)
+        if sight.depth is not None:
+            self.map.check(sight.depth, sight.camera, pose)
 
     def _follow_stream(self, frames: Frames, epoch: int, origin: NDArray[np.float64]) -> None:
         if frames.fixed == self.fixed_frame and epoch == self.epoch:
