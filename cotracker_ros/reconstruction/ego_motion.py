@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cotracker_ros.reconstruction.calibration_check import FocalEvidence, consider
 from cotracker_ros.reconstruction.ego_state import (
     carried_on,
     follow_twist,
@@ -93,7 +94,21 @@ class EgoMotion:
         if self.state.keyframe is None and given is not None:
             self.state.pose = np.array(given, dtype=np.float64)
         odometry = self._estimate(points, frame_id, child_frame_id)
-        return odometry if given is None else self._checked(odometry, given)
+        if given is not None:
+            odometry = self._checked(odometry, given)
+        doubtful = odometry.state is OdometryState.TRACKING or odometry.given
+        if not (doubtful and self.state.focal.wrong(self.config.focal_limit)):
+            return odometry
+        return replace(odometry, state=OdometryState.LOST, reason=self.state.focal.sentence)
+
+    def recalibrate(self) -> None:
+        """Judge the focal length anew, as camera_info gives another one.
+
+        If the one before was wrong, so are the landmarks: new ones go on from the expected pose.
+        """
+        if self.state.focal.wrong(self.config.focal_limit):
+            self.state.epoch = None
+        self.state.focal = FocalEvidence()
 
     def _checked(self, odometry: Odometry, given: NDArray[np.float64]) -> Odometry:
         """Return the given pose with what the tracks say of it."""
@@ -183,7 +198,7 @@ class EgoMotion:
         rows = observed.placeable(observed.seen)
         if len(rows) >= self.config.min_points:
             place(state, observed, rows, votes=True)
-        what = "the stamps jumped back" if back else "the tracks began anew"
+        what = "the stamps jumped back" if back else "the tracks or the camera's model are new"
         return f"{what}: the pose goes on from the one expected"
 
     def _settle(self, stamp: int, lost: bool) -> None:
@@ -227,6 +242,10 @@ class EgoMotion:
         else:
             follow_twist(state, fit, gap, config)
         state.pose, state.measured, state.status = fit.pose, observed.stamp, OdometryState.TRACKING
+        fit, said = consider(state.landmarks, rows, fit, agrees)
+        state.by_focal = fit.by_focal
+        if agrees.mean() >= config.clear_share:  # otherwise something moves, and may sway some that agree
+            state.focal = state.focal.and_then(said)
         state.covariance = measured_covariance(state, observed, rows, fit, agrees, config)
         state.noise = judged_noise(state, observed, rows, fit, agrees, config)
         learn(state, observed, rows, fit, agrees, config)

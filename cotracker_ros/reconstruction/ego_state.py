@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from cotracker_ros.reconstruction.calibration_check import FocalEvidence
 from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
 from cotracker_ros.reconstruction.landmarks import Landmarks, no_landmarks
 from cotracker_ros.reconstruction.observation import Observation
@@ -37,12 +38,14 @@ class EgoMotionState:
         covariance: (6, 6) of it.
         twist: (6,) velocity in the camera's axes, m/s and rad/s.
         twist_covariance: (6, 6) of it.
-        epoch: Of the tracks.
+        epoch: Of the tracks; None where nothing that was measured before counts any longer.
         stamp: Of the last image, ns.
         measured: Stamp of the last image whose pose was measured, ns.
         keyframe: Stamp of the last image that gave landmarks, ns; None before the first.
         status: Of the last image.
         history: Given poses of the last seconds, with the tracks'.
+        by_focal: (6,) how the pose depends on the focal length, see `calibration_check`.
+        focal: What the landmarks say of the focal length.
         noise: (2,) how many times larger than said the noise of tracks and of depths is.
         view: See `probation.grown_view`.
         obstructed: Whether most of the voters are hidden, see `probation`.
@@ -57,12 +60,14 @@ class EgoMotionState:
     covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((6, 6)))
     twist: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
     twist_covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((6, 6)))
-    epoch: int = 0
+    epoch: int | None = None
     stamp: int = 0
     measured: int = 0
     keyframe: int | None = None
     status: OdometryState = OdometryState.TRACKING
     history: PoseHistory = field(default_factory=PoseHistory)
+    by_focal: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
+    focal: FocalEvidence = field(default_factory=FocalEvidence)
     noise: NDArray[np.float64] = field(default_factory=lambda: np.ones(2))
     view: NDArray[np.float64] | None = None
     obstructed: bool = False
@@ -149,10 +154,12 @@ def measured_covariance(
     common = (weight @ state.landmarks.inherited[used].reshape(-1, 36)).reshape(6, 6)
     depth = 1 / float(observed.sighting.uvw[used, 2].mean())
     way = float(weight @ _ways(state, observed, used))
+    by_focal = state.by_focal * state.focal.sigma(config.focal_sigma)
     return (
         fit.covariance * (_ALIKE if state.obstructed else 1.0)
         + about_other_point(common, fit.pose[:3, 3])
-        + systematic_covariance(way, depth, config)
+        + systematic_covariance(way, depth, state.twist, config)
+        + np.outer(by_focal, by_focal)
     )
 
 
@@ -185,16 +192,21 @@ def _ways(state: EgoMotionState, observed: Observation, rows: NDArray[np.intp]) 
     return np.sqrt((way * way).sum(axis=1))
 
 
-def systematic_covariance(way: float, depth: float, config: EgoMotionConfig) -> NDArray[np.float64]:
-    """Return the (6, 6) covariance of a pose by what is wrong with all tracks alike, above all calibration.
+def systematic_covariance(
+    way: float, depth: float, twist: NDArray[np.float64], config: EgoMotionConfig
+) -> NDArray[np.float64]:
+    """Return the (6, 6) covariance of a pose by what is wrong with all tracks alike: calibration and clocks.
 
     An error in the image of `EgoMotionConfig.image_drift` times the tracks' way is taken for a turn, or
-    for a shift that looks the same at the landmarks' depth.
+    for a shift that looks the same at the landmarks' depth. Depth images that are late tell where the camera
+    was `EgoMotionConfig.depth_lag` before.
 
     Args:
         way: Of the tracks since they became landmarks, rad.
         depth: Of the landmarks, m.
-        config: Knows the share.
+        twist: (6,) velocity of the camera, m/s and rad/s.
+        config: Knows both.
     """
     turn = config.image_drift * way
-    return np.diag([(turn * depth) ** 2] * 3 + [turn**2] * 3)
+    shift_late, turn_late = config.depth_lag * np.linalg.norm(twist.reshape(2, 3), axis=1)
+    return np.diag([(turn * depth) ** 2 + shift_late**2] * 3 + [turn**2 + turn_late**2] * 3)

@@ -26,6 +26,9 @@ class EgoMotionConfig:
         image_drift: Share of its way through the image by which a track is off, as trackers slip, lenses
             distort and calibrations miss. Partly it is the same for all tracks, so it sets how fast the
             pose gets less certain as the view changes.
+        focal_sigma: Share by which the focal length of camera_info may be off ...
+        focal_limit: ... and by which it is certainly wrong when the tracks contradict it by as much.
+        depth_lag: Stamps of depth images may be off against those of the colour images by this, s.
         hypotheses: Triples of points that are tried when the prediction is not good enough.
         max_translation_sigma: A pose less certain than this in any direction is none, m.
         max_rotation_sigma: The same about any axis, rad.
@@ -61,6 +64,9 @@ class EgoMotionConfig:
     rival_share: float = 0.2
     cutoff_sigmas: float = 4.5
     image_drift: float = 0.04
+    focal_sigma: float = 0.02
+    focal_limit: float = 0.06
+    depth_lag: float = 0.02
     hypotheses: int = 64
     max_translation_sigma: float = 0.1
     max_rotation_sigma: float = 0.05

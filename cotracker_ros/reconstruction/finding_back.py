@@ -92,6 +92,7 @@ def _put_right(newer: Landmarks, state: EgoMotionState, here: NDArray[np.float64
         newer,
         position=newer.position @ turn.T + jump[:3, 3],
         covariance=turn @ newer.covariance @ turn.T,
+        lever=newer.lever @ turn.T,
         inherited=np.broadcast_to(inherited, newer.inherited.shape),
         since=np.full_like(newer.since, state.measured),
         votes=np.zeros_like(newer.votes),

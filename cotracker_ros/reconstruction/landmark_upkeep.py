@@ -80,5 +80,7 @@ def place(state: EgoMotionState, observed: Observation, rows: NDArray[np.intp], 
     """Make landmarks of the tracks in `rows` (M,) where they are seen from the state's pose."""
     inherited = about_other_point(state.covariance, -state.pose[:3, 3])
     sighting = observed.sighting.take(rows)
-    state.landmarks = admit(state.landmarks, rows, sighting, state.pose, inherited, observed.stamp, votes)
+    state.landmarks = admit(
+        state.landmarks, rows, sighting, state.pose, state.by_focal, inherited, observed.stamp, votes
+    )
     state.keyframe = observed.stamp

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cotracker_ros.reconstruction.pose_fit import PoseFit
+from cotracker_ros.reconstruction.rigid import skew
 from cotracker_ros.reconstruction.sighting import (
     Sighting,
     derivatives_by_point,
@@ -28,6 +29,7 @@ class Landmarks:
         position: (N, 3) m; NaN where the track is no landmark.
         covariance: (N, 3, 3) of the position, apart from what all landmarks of one time have in common, m^2.
         first: (N, 2) where in the image, in normalised coordinates, the track became a landmark.
+        lever: (N, 3) how its position changes with the logarithm of the focal length, m.
         inherited: (N, 6, 6) covariance of the camera's pose when the landmark was made, as the `delta` of a
             body with its origin at that of the fixed frame: how uncertain all landmarks of that time are
             together.
@@ -42,6 +44,7 @@ class Landmarks:
     position: NDArray[np.float64]
     covariance: NDArray[np.float64]
     first: NDArray[np.float64]
+    lever: NDArray[np.float64]
     inherited: NDArray[np.float64]
     hits: NDArray[np.int64]
     misses: NDArray[np.int64]
@@ -67,6 +70,7 @@ def no_landmarks(ids: ArrayLike) -> Landmarks:
         position=np.full((count, 3), np.nan),
         covariance=np.zeros((count, 3, 3)),
         first=np.zeros((count, 2)),
+        lever=np.zeros((count, 3)),
         inherited=np.zeros((count, 6, 6)),
         hits=np.zeros(count, dtype=np.int64),
         misses=np.zeros(count, dtype=np.int64),
@@ -119,7 +123,8 @@ def fuse(
     """
     used = rows[agrees]
     uvw, _ = seen_from(fit.pose, landmarks.position[used])
-    by_point = np.ascontiguousarray(np.moveaxis(derivatives_by_point(fit.pose, uvw), 2, 0))
+    derivatives = derivatives_by_point(fit.pose, uvw)
+    by_point = np.ascontiguousarray(np.moveaxis(derivatives, 2, 0))
     covariance = landmarks.covariance[used] * (1 + 1 / memory)
     # Not the fit's spread, which is of another covariance and pose: what is left could become negative.
     across = by_point @ covariance
@@ -129,16 +134,49 @@ def fuse(
         landmarks,
         position=landmarks.position.copy(),
         covariance=landmarks.covariance.copy(),
+        lever=landmarks.lever.copy(),
         hits=landmarks.hits.copy(),
         misses=landmarks.misses.copy(),
         strikes=landmarks.strikes.copy(),
     )
-    result.position[used] += (gain @ fit.residual[agrees][:, :, None])[:, :, 0]
+    swayed = sway(landmarks, used, uvw, fit.by_focal, fit.pose, derivatives)
+    change = gain @ np.stack([fit.residual[agrees], swayed.T], axis=2)
+    result.position[used] += change[:, :, 0]
+    result.lever[used] += change[:, :, 1]
     result.covariance[used] = covariance - gain @ across
     result.hits[used] += 1
     result.strikes[result.hits >= _PARDONED] = 0
     result.misses[rows] = np.where(agrees, 0, landmarks.misses[rows] + 1)
     return result
+
+
+def sway(
+    landmarks: Landmarks,
+    rows: NDArray[np.intp],
+    uvw: NDArray[np.float64],
+    by_focal: NDArray[np.float64],
+    pose: NDArray[np.float64],
+    by_point: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the derivatives (3, M) of landmarks' errors in (u, v, w) by the logarithm of the focal length.
+
+    A longer one brings what is seen nearer to the middle, and changes where landmark and camera are taken to
+    be.
+
+    Args:
+        landmarks: N of them.
+        rows: (M,) the landmarks.
+        uvw: (3, M) where they should be seen: where they are would make noise look like a wrong focal length.
+        by_focal: (6,) see `PoseFit`.
+        pose: (4, 4) fixed_from_camera.
+        by_point: (3, 3, M) see `Projection`.
+    """
+    x, y, z = (landmarks.position[rows] - pose[:3, 3]).T
+    p, q, r = by_focal[3:]
+    carried = np.stack([q * z - r * y, r * x - p * z, p * y - q * x]) + by_focal[:3, None]
+    error = -np.einsum("abm,bm->am", by_point, landmarks.lever[rows].T - carried)
+    error[:2] -= uvw[:2]
+    return np.asarray(error)
 
 
 def doubt(landmarks: Landmarks, rows: NDArray[np.intp]) -> Landmarks:
@@ -165,6 +203,7 @@ def admit(
     rows: NDArray[np.intp],
     sighting: Sighting,
     pose: NDArray[np.float64],
+    by_focal: NDArray[np.float64],
     inherited: NDArray[np.float64],
     stamp: int,
     votes: bool,
@@ -176,14 +215,19 @@ def admit(
         rows: (M,) the tracks.
         sighting: Of the M tracks, with depth.
         pose: (4, 4) fixed_from_camera.
+        by_focal: (6,) see `PoseFit`.
         inherited: (6, 6) see `Landmarks`.
         stamp: Of the image, ns.
         votes: Whether they vote at once.
     """
     position, covariance = landmarks.position.copy(), landmarks.covariance.copy()
     first, common = landmarks.first.copy(), landmarks.inherited.copy()
-    turn = pose[:3, :3]
-    position[rows] = sighting.xyz @ turn.T + pose[:3, 3]
+    lever = landmarks.lever.copy()
+    turn, xyz = pose[:3, :3], sighting.xyz
+    arm = xyz @ turn.T
+    position[rows] = arm + pose[:3, 3]
+    # A longer focal length brings points nearer to the optical axis; then the camera's own pose changes.
+    lever[rows] = -xyz[:, :2] @ turn.T[:2] + by_focal[:3] + arm @ skew(by_focal[3:]).T
     covariance[rows] = turn @ sighting.xyz_covariance() @ turn.T
     first[rows], common[rows] = sighting.uvw[:, :2], inherited
     since, voters = landmarks.since.copy(), landmarks.votes.copy()
@@ -193,6 +237,7 @@ def admit(
         position=position,
         covariance=covariance,
         first=first,
+        lever=lever,
         inherited=common,
         since=since,
         votes=voters,

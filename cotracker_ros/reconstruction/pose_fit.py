@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ class PoseFit:
         residual: (M, 3) measured less expected (u, v, w).
         spread: (M, 3, 3) covariance of `residual` ...
         noise: (M, 3, 3) ... and the part of it that is not from the landmarks' places.
+        by_focal: (6,) derivative of the pose's `delta` by the logarithm of the focal length, see
+            `calibration_check`.
     """
 
     pose: NDArray[np.float64]
@@ -36,6 +38,7 @@ class PoseFit:
     residual: NDArray[np.float64]
     spread: NDArray[np.float64]
     noise: NDArray[np.float64]
+    by_focal: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
 
 
 def fit_pose(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.bodies import BodyTracker
 from cotracker_ros.reconstruction.body_points import with_bodies
+from cotracker_ros.reconstruction.camera import CameraModel
 from cotracker_ros.reconstruction.ego_motion import EgoMotion
 from cotracker_ros.reconstruction.ego_types import CameraPoints
 from cotracker_ros.reconstruction.lifter_config import LifterConfig
@@ -96,6 +97,7 @@ class SceneEstimator:
         self.epoch: int | None = None
         self._last_pose: tuple[int, NDArray[np.float64]] | None = None
         self._astray = False
+        self._focal: float | None = None
 
     def configure(self, config: LifterConfig) -> None:
         """Take over other settings; what is known stays, but for the scene of another source of poses."""
@@ -141,6 +143,7 @@ class SceneEstimator:
             origin: (4, 4) fixed_from_camera of the first image, where the tracks have to tell.
         """
         self._follow_stream(frames, tracks.epoch, origin)
+        self._follow_calibration(sight.camera)
         config = self._config
         states = for_ids(self.points, tracks.ids, fresh=(tracks.flags & TrackFlag.NEW) != 0)
         before = at_time(states, tracks.stamp, config.motion)
@@ -259,6 +262,12 @@ class SceneEstimator:
             self._ego_motion.reset(origin)
             self.map.reset()
         self.fixed_frame, self.epoch = frames.fixed, epoch
+
+    def _follow_calibration(self, camera: CameraModel) -> None:
+        focal = float(camera.K[0, 0]) / camera.width
+        if self._focal is not None and focal != self._focal:
+            self._ego_motion.recalibrate()
+        self._focal = focal
 
     def _forget_points(self) -> None:
         """Forget the points, because their ids will not go on; the map stays."""

@@ -14,7 +14,8 @@ from cotracker_ros.reconstruction.scene import OdometryState
 from cotracker_ros.reconstruction.sighting import Sighting
 
 TRACKING, PREDICTED, LOST = OdometryState.TRACKING, OdometryState.PREDICTED, OdometryState.LOST
-CALIBRATED = EgoMotionConfig(image_drift=1e-6)  # the simulated camera has no errors that all tracks share
+# The simulated camera has no errors that all tracks share.
+CALIBRATED = EgoMotionConfig(image_drift=1e-6, focal_sigma=1e-6, depth_lag=1e-6)
 
 
 def _run(sequence, ego=None, given=None):
@@ -217,7 +218,7 @@ def test_a_landmark_seen_far_better_than_it_was_known_is_not_more_than_certain()
     xyz = np.array([[0.1, 0.2, 2.0], [0.5, -0.3, 3.0], [-0.4, 0.1, 1.5], [0.3, 0.4, 2.5]])
     sighting = Sighting(np.column_stack([xyz[:, :2] / xyz[:, 2:], 1 / xyz[:, 2]]), np.full((4, 3), 1e-10))
     placed = admit(
-        no_landmarks(range(4)), np.arange(4), sighting, np.eye(4), np.zeros((6, 6)), stamp=0, votes=True
+        no_landmarks(range(4)), np.arange(4), sighting, np.eye(4), np.zeros(6), np.zeros((6, 6)), 0, True
     )
     vague = replace(placed, covariance=np.tile(np.eye(3) * 0.01, (4, 1, 1)))
     fit = fit_pose(np.eye(4), sighting, vague.position, vague.covariance, np.ones(4), 4.5, wide=False)
@@ -330,7 +331,7 @@ def test_a_new_epoch_goes_on_from_the_expected_pose():
     other = Room(seed=2)
     result = ego.update(replace(other.see(np.eye(4), 40), epoch=1), "odom", "camera")
     assert result.state is PREDICTED
-    assert "began anew" in result.reason
+    assert "are new" in result.reason
     np.testing.assert_allclose(result.pose, before)
     follow = ego.update(replace(other.see(np.eye(4), 41), epoch=1), "odom", "camera")
     assert follow.state is TRACKING
