@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from cotracker_ros.reconstruction.landmarks import Landmarks, sway
 from cotracker_ros.reconstruction.pose_fit import PoseFit
 from cotracker_ros.reconstruction.rigid import solve_normal
-from cotracker_ros.reconstruction.sighting import inverse_symmetric, project
 
 _MEMORY = 0.99  # what one image leaves of the evidence of those before
 _REPEATED = 10.0  # images that tell no more than one, as the errors of a track stay the same
@@ -88,18 +87,17 @@ def consider(
     Args:
         landmarks: N of them.
         rows: (M,) those that were fitted.
-        fit: Their pose and errors.
+        fit: Their pose.
         agrees: (M,) bool, those that agree with it.
     """
-    used, spread = rows[agrees], fit.spread[agrees]
-    seen = project(fit.pose, landmarks.position[used])
-    information = np.moveaxis(inverse_symmetric(spread), 0, 2)
-    weighted = np.einsum("abm,kbm->kam", information, seen.by_pose).reshape(6, -1)
-    direct = sway(landmarks, used, seen.uvw, np.zeros(6), fit.pose, seen.by_point)
-    by_focal = solve_normal(weighted @ seen.by_pose.reshape(6, -1).T, weighted @ direct.reshape(-1))
-    left = direct - np.tensordot(by_focal, seen.by_pose, axes=1)
-    across = np.einsum("abm,bm->am", information, left)
-    return replace(fit, by_focal=by_focal), _said(across, left, fit.residual[agrees].T)
+    counted = agrees.astype(np.float64)
+    direct = sway(landmarks, rows, fit.seen.uvw, np.zeros(6), fit.pose, fit.seen.by_point)
+    weighted = (fit.weighted * counted).reshape(6, -1)
+    by_pose = fit.seen.by_pose
+    by_focal = solve_normal(weighted @ by_pose.reshape(6, -1).T, weighted @ direct.reshape(-1))
+    left = direct - (by_focal @ by_pose.reshape(6, -1)).reshape(direct.shape)
+    across = np.einsum("abm,bm->am", fit.information, left) * counted
+    return replace(fit, by_focal=by_focal), _said(across, left, fit.errors.residual.T)
 
 
 def _said(

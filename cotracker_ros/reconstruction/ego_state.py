@@ -149,7 +149,7 @@ def measured_covariance(
         config: Knows by how much tracks drift.
     """
     used = rows[agrees]
-    weight = 1 / (fit.spread[agrees, 0, 0] + fit.spread[agrees, 1, 1])
+    weight = 1 / (fit.errors.spread[agrees, 0, 0] + fit.errors.spread[agrees, 1, 1])
     weight = weight / weight.sum()
     common = (weight @ state.landmarks.inherited[used].reshape(-1, 36)).reshape(6, 6)
     depth = 1 / float(observed.sighting.uvw[used, 2].mean())
@@ -172,7 +172,7 @@ def judged_noise(
     config: EgoMotionConfig,
 ) -> NDArray[np.float64]:
     """Return `EgoMotionState.noise` after what an image says of it; the arguments as before."""
-    squared = fit.residual**2 / np.diagonal(fit.spread, axis1=1, axis2=2)
+    squared = fit.errors.residual**2 / np.diagonal(fit.errors.spread, axis1=1, axis2=2)
     seasoned = agrees & (state.landmarks.hits[rows] >= _SEASONED)
     # Tracks that have come far in the image say nothing of the tracks' noise.
     image_sigma = np.broadcast_to(observed.points.image_sigma, len(observed.seen))[rows]

@@ -9,7 +9,7 @@ from cotracker_ros.reconstruction.ego_state import EgoMotionState
 from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
 from cotracker_ros.reconstruction.landmarks import admit, fuse, give_up
 from cotracker_ros.reconstruction.observation import Observation
-from cotracker_ros.reconstruction.pose_fit import PoseFit, errors_from, joined
+from cotracker_ros.reconstruction.pose_fit import PoseFit, errors_from
 from cotracker_ros.reconstruction.probation import examine, is_obstructed
 from cotracker_ros.reconstruction.rigid import about_other_point
 
@@ -45,7 +45,7 @@ def learn(
     )
     passed = errors.squared < config.cutoff_sigmas**2
     both, either = np.concatenate([rows, newcomers]), np.concatenate([agrees, passed])
-    landmarks = fuse(landmarks, both, joined(fit, errors), either, config.memory)
+    landmarks = fuse(landmarks, both, fit, fit.errors.joined(errors), either, config.memory)
     _look_for_obstruction(state, observed, rows[agrees], config)
     seconds = config.obstructed_seconds if state.obstructed else config.probation_seconds
     still = passed & ~observed.points.moving[newcomers]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cotracker_ros.reconstruction.pose_fit import PoseFit
+from cotracker_ros.reconstruction.pose_fit import LandmarkErrors, PoseFit
 from cotracker_ros.reconstruction.rigid import skew
 from cotracker_ros.reconstruction.sighting import (
     Sighting,
@@ -109,14 +109,20 @@ def either(one: Landmarks, other: Landmarks) -> Landmarks:
 
 
 def fuse(
-    landmarks: Landmarks, rows: NDArray[np.intp], fit: PoseFit, agrees: NDArray[np.bool_], memory: float
+    landmarks: Landmarks,
+    rows: NDArray[np.intp],
+    fit: PoseFit,
+    errors: LandmarkErrors,
+    agrees: NDArray[np.bool_],
+    memory: float,
 ) -> Landmarks:
     """Take what an image says about landmarks into their running estimates (a Kalman filter each).
 
     Args:
         landmarks: N of them.
         rows: (M,) those that were seen.
-        fit: The pose, and the errors of the M landmarks.
+        fit: The pose.
+        errors: Of the M landmarks against it.
         agrees: (M,) bool, those that agree with the pose; the others are only counted.
         memory: Estimates are worth at most about so many images: the errors of one track, and of the depth
             of one place, are much the same from one image to the next, so more images do not help as much.
@@ -128,7 +134,7 @@ def fuse(
     covariance = landmarks.covariance[used] * (1 + 1 / memory)
     # Not the fit's spread, which is of another covariance and pose: what is left could become negative.
     across = by_point @ covariance
-    spread = across @ np.swapaxes(by_point, 1, 2) + fit.noise[agrees]
+    spread = across @ np.swapaxes(by_point, 1, 2) + errors.noise[agrees]
     gain = np.ascontiguousarray(np.swapaxes(inverse_symmetric(spread) @ across, 1, 2))
     result = replace(
         landmarks,
@@ -140,7 +146,7 @@ def fuse(
         strikes=landmarks.strikes.copy(),
     )
     swayed = sway(landmarks, used, uvw, fit.by_focal, fit.pose, derivatives)
-    change = gain @ np.stack([fit.residual[agrees], swayed.T], axis=2)
+    change = gain @ np.stack([errors.residual[agrees], swayed.T], axis=2)
     result.position[used] += change[:, :, 0]
     result.lever[used] += change[:, :, 1]
     result.covariance[used] = covariance - gain @ across

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.rigid import covariance_of, moved, robust_inflation, solve_normal
-from cotracker_ros.reconstruction.sighting import Sighting, inverse_symmetric, project, seen_from
+from cotracker_ros.reconstruction.sighting import Projection, Sighting, inverse_symmetric, project, seen_from
 
 _STEPS = 8  # Gauss-Newton steps at most; from the predicted pose, four or five do
 _WIDE_STEPS = 2  # the first ones, with weights that pull in what a wrong start makes look like outliers
@@ -18,26 +18,50 @@ _STILL = 5e-5  # m, rad: a step that changes nothing
 
 
 @dataclass(frozen=True, eq=False)
+class LandmarkErrors:
+    """How M landmarks are seen otherwise than from a pose they should be.
+
+    Attributes:
+        squared: (M,) squared errors, sigmas; infinite behind the camera.
+        residual: (M, 3) measured less expected (u, v, w).
+        spread: (M, 3, 3) covariance of `residual` ...
+        noise: (M, 3, 3) ... and the part of it that is not from the landmarks' places.
+    """
+
+    squared: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    noise: NDArray[np.float64]
+
+    def joined(self, other: LandmarkErrors) -> LandmarkErrors:
+        """Return the errors of these landmarks and of others."""
+        names = [item.name for item in fields(self)]
+        return LandmarkErrors(
+            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names)
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class PoseFit:
-    """The pose that landmarks tell.
+    """The pose that M landmarks tell.
 
     Attributes:
         pose: (4, 4) fixed_from_camera.
         covariance: (6, 6) of its `delta` given the landmarks; infinite where they do not fix it.
-        squared: (M,) squared errors of the landmarks, sigmas; infinite behind the camera.
-        residual: (M, 3) measured less expected (u, v, w).
-        spread: (M, 3, 3) covariance of `residual` ...
-        noise: (M, 3, 3) ... and the part of it that is not from the landmarks' places.
+        errors: Of the landmarks.
+        seen: Where they should be seen.
+        weighted: (6, 3, M) derivatives by the pose, times the inverse covariances of the errors.
+        information: (3, 3, M) these inverse covariances.
         by_focal: (6,) derivative of the pose's `delta` by the logarithm of the focal length, see
             `calibration_check`.
     """
 
     pose: NDArray[np.float64]
     covariance: NDArray[np.float64]
-    squared: NDArray[np.float64]
-    residual: NDArray[np.float64]
-    spread: NDArray[np.float64]
-    noise: NDArray[np.float64]
+    errors: LandmarkErrors
+    seen: Projection
+    weighted: NDArray[np.float64]
+    information: NDArray[np.float64]
     by_focal: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
 
 
@@ -89,7 +113,8 @@ def fit_pose(
     agrees = squared < cutoff**2
     normal = (weighted * np.where(agrees, plain, 0.0)).reshape(6, -1) @ seen.by_pose.reshape(6, -1).T
     inflation = robust_inflation(squared[agrees], cutoff, dimensions=3)
-    return PoseFit(pose, covariance_of(normal) * inflation, squared, residual.T, spread, noise)
+    errors = LandmarkErrors(squared, residual.T, spread, noise)
+    return PoseFit(pose, covariance_of(normal) * inflation, errors, seen, weighted, information)
 
 
 def errors_from(
@@ -98,7 +123,7 @@ def errors_from(
     sighting: Sighting,
     position: NDArray[np.float64],
     covariance: NDArray[np.float64],
-) -> PoseFit:
+) -> LandmarkErrors:
     """Return the errors of M landmarks against a pose that they had no say in, whose own error counts, too.
 
     Args:
@@ -114,14 +139,7 @@ def errors_from(
     spread = by_point @ covariance @ np.swapaxes(by_point, 1, 2) + noise
     information = np.moveaxis(inverse_symmetric(spread), 0, 2)
     residual, squared = _errors(pose, position, sighting.uvw.T, information)
-    return PoseFit(pose, pose_covariance, squared, residual.T, spread, noise)
-
-
-def joined(one: PoseFit, other: PoseFit) -> PoseFit:
-    """Return a fit with the landmarks of two, at the pose of `one`."""
-    names = ("squared", "residual", "spread", "noise")
-    both = {name: np.concatenate([getattr(one, name), getattr(other, name)]) for name in names}
-    return replace(one, **both)
+    return LandmarkErrors(squared, residual.T, spread, noise)
 
 
 def _errors(

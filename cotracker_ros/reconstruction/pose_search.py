@@ -141,12 +141,12 @@ def _fit(seen: Candidates, start: NDArray[np.float64], config: EgoMotionConfig) 
 
 def _cost(fit: PoseFit, trust: NDArray[np.float64], config: EgoMotionConfig) -> float:
     """Return Tukey's cost of a fit, of which an outlier's share is 1."""
-    inside = np.maximum(1 - fit.squared / config.cutoff_sigmas**2, 0.0)
+    inside = np.maximum(1 - fit.errors.squared / config.cutoff_sigmas**2, 0.0)
     return float((trust * (1 - inside**3)).sum())
 
 
 def _agrees(fit: PoseFit, config: EgoMotionConfig) -> NDArray[np.bool_]:
-    return np.asarray(fit.squared < config.cutoff_sigmas**2)
+    return np.asarray(fit.errors.squared < config.cutoff_sigmas**2)
 
 
 def _share(fit: PoseFit, seen: Candidates, config: EgoMotionConfig) -> float:

@@ -222,7 +222,7 @@ def test_a_landmark_seen_far_better_than_it_was_known_is_not_more_than_certain()
     )
     vague = replace(placed, covariance=np.tile(np.eye(3) * 0.01, (4, 1, 1)))
     fit = fit_pose(np.eye(4), sighting, vague.position, vague.covariance, np.ones(4), 4.5, wide=False)
-    fused = fuse(vague, np.arange(4), fit, np.ones(4, bool), memory=60.0)
+    fused = fuse(vague, np.arange(4), fit, fit.errors, np.ones(4, bool), memory=60.0)
     assert np.linalg.eigvalsh(fused.covariance).min() > 0
     np.testing.assert_allclose(fused.covariance[:, 2, 2], 1e-10 * xyz[:, 2] ** 4, rtol=0.2)
 
