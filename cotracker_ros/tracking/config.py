@@ -121,7 +121,8 @@ class SessionConfig:
     Attributes:
         seed: Queries planted in the first image of an epoch: "none", "grid" or "corners" (Shi-Tomasi).
         seed_count: About how many of them.
-        budget: Keep about so many tracks by planting corners where a region runs empty; 0 plants none.
+        budget: Keep about so many tracks by planting corners where a region runs empty; 0 plants none. When
+            it is spent, planted tracks that are long out of sight make room.
         replenish_every: Images between two looks for empty regions.
         retire_after: Remove tracks that were not visible or outside the image for so many images; 0 keeps
             them all.

@@ -20,6 +20,7 @@ from cotracker_ros.tracking.types import Tracks
 
 # A region counts as empty when no visible track is nearer than this share of the image's longer side.
 EMPTY_DISTANCE = 1 / 32
+_GONE = 30  # images without being seen, after which a track that nobody asked for may make room for another
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class TrackingSession:
         self._tracker = tracker
         self._lock = threading.RLock()
         self._stamp: int | None = None
+        self._planted = np.zeros(0, np.uint32)  # tracks that nobody asked for
 
     @property
     def tracker(self) -> PointTracker:
@@ -227,7 +229,7 @@ class TrackingSession:
         count = min(self.config.seed_count, self._tracker.config.max_tracks)
         grid = self.config.seed == "grid"
         points = grid_points(size, count=count) if grid else corner_points(image, count)
-        self._tracker.add_points(points[: self._tracker.config.max_tracks])
+        self._planted = self._tracker.add_points(points[: self._tracker.config.max_tracks])
 
     def _retire(self) -> None:
         if not self.config.retire_after:
@@ -235,15 +237,31 @@ class TrackingSession:
         table = self._tracker.table
         old = (np.maximum(table.unseen, table.outside) >= self.config.retire_after) & (table.ids > 0)
         if old.any():
-            removed = self._tracker.remove(table.ids[old])
-            self.counters = replace(self.counters, retired=self.counters.retired + removed)
+            self._remove_retired(table.ids[old])
+
+    def _remove_retired(self, ids: NDArray[np.uint32]) -> None:
+        removed = self._tracker.remove(ids)
+        self.counters = replace(self.counters, retired=self.counters.retired + removed)
+
+    def _gone(self) -> NDArray[np.uint32]:
+        """Return the planted tracks that have not been seen for long, longest first."""
+        table = self._tracker.table
+        self._planted = self._planted[np.isin(self._planted, table.ids)]
+        rows = np.flatnonzero(np.isin(table.ids, self._planted) & (table.unseen >= _GONE))
+        return table.ids[rows[np.argsort(-table.unseen[rows], kind="stable")]]
 
     def _replenish(self, image: NDArray[np.uint8]) -> None:
-        """Plant corners where no visible track is near, up to the budget."""
+        """Plant corners where no visible track is near, up to the budget.
+
+        When that is spent, tracks that nobody asked for and that are long out of sight make room: otherwise a
+        camera that moves on would soon follow nothing that it sees.
+        """
         tracker, latest = self._tracker, self._tracker.latest
-        budget = min(self.config.budget, tracker.config.max_tracks)
-        missing = budget - len(tracker.ids)
-        if missing <= 0 or latest is None or tracker.frames % self.config.replenish_every:
+        if not self.config.budget or latest is None or tracker.frames % self.config.replenish_every:
+            return
+        gone = self._gone()
+        missing = min(self.config.budget, tracker.config.max_tracks) - len(tracker.ids)
+        if missing + len(gone) <= 0:
             return
         distance = max(4, round(max(image.shape[:2]) * EMPTY_DISTANCE))
         empty = np.ones(image.shape[:2], np.uint8)
@@ -251,6 +269,8 @@ class TrackingSession:
         young = tracker.table.query_xy[(tracker.table.ids > 0) & ~tracker.table.announced]
         for x, y in np.concatenate([latest.xy[latest.visible], young]).round().astype(int).tolist():
             cv2.circle(empty, (x, y), distance, 0, -1)
-        points = corner_points(image, missing, min_distance=distance, mask=empty.astype(bool))
+        points = corner_points(image, missing + len(gone), min_distance=distance, mask=empty.astype(bool))
+        if len(points) > missing:
+            self._remove_retired(gone[: len(points) - missing])
         if len(points):
-            tracker.add_points(points)
+            self._planted = np.concatenate([self._planted, tracker.add_points(points)])

@@ -151,6 +151,21 @@ def test_lost_tracks_retire_and_empty_regions_fill_up():
     assert answer.visible.mean() > 0.8
 
 
+def test_what_is_long_out_of_sight_makes_room_but_never_what_was_asked_for():
+    """The view moves on by its whole width; with every place taken, all would be blind in the end."""
+    frames = moving_clip(100, (3.0, 0.0), size=(200, 120))
+    one = session(seed="corners", seed_count=60, budget=60, replenish_every=2)
+    one.process(frames[0], 0)
+    asked = one.add_points([[60.0, 60.0], [80.0, 40.0]], "cup")
+    for index, frame in enumerate(frames[1:], start=1):
+        (answer,) = one.process(frame, index * MS)
+    assert not answer.visible[np.isin(answer.ids, asked)].any()
+    assert set(asked) <= set(answer.ids)
+    assert len(answer) <= 60
+    assert answer.visible.sum() > 30
+    assert one.counters.retired > 20
+
+
 def test_services_may_call_while_images_come(frames):
     one, errors = session(seed="grid", seed_count=50), []
 
