@@ -16,8 +16,9 @@ from cotracker_ros.reconstruction.body import BodiesState
 from cotracker_ros.reconstruction.body_config import BodiesConfig
 from cotracker_ros.reconstruction.body_following import follow_bodies, follow_labels
 from cotracker_ros.reconstruction.body_regrouping import (
-    find_bodies,
     find_moving,
+    grow_body,
+    look_for_bodies,
     merge_bodies,
     tend_body,
 )
@@ -62,11 +63,10 @@ class BodyTracker:
         config = self.config
         state.bearing = config.bearing_sigma if pixel is None else pixel
         points = measured(tracks, pose, state.bearing, config.sigma_floor, state.noise)
-        generator = np.random.default_rng([config.seed, state.images])
-        follow_bodies(state, config, points, pose, generator)
+        follow_bodies(state, config, points, pose)
         follow_labels(state, config, points)
         if self._note(points, pose):
-            self._regroup(points, generator)
+            self._regroup(points)
         state.images += 1
         return RigidBodies(
             frame=tracks.frame,
@@ -78,7 +78,8 @@ class BodyTracker:
 
     def _new_state(self) -> BodiesState:
         size = self.config.window_frames
-        return BodiesState(TrackWindow(size), np.tile(np.eye(4), (size, 1, 1)))
+        cameras = np.tile(np.eye(4), (size, 1, 1))
+        return BodiesState(TrackWindow(size), cameras, np.random.default_rng(self.config.seed))
 
     def _follow_stream(self, tracks: Tracks3D) -> BodiesState:
         """Bring the state to the tracks and time of an image."""
@@ -97,17 +98,22 @@ class BodyTracker:
             state.window.follow(tracks.ids)
         return state
 
-    def _regroup(self, points: Measured, generator: np.random.Generator) -> None:
+    def _regroup(self, points: Measured) -> None:
         """Do one part of regrouping; they take turns, so that no image has to pay for all of them."""
-        turn = self.state.window.noted % 4
+        state, config = self.state, self.config
+        if state.candidate is not None:
+            grow_body(state, config, points, state.candidate)
+            return
+        turn = state.regrouped % 4
+        state.regrouped += 1
         if turn == 0:
-            find_moving(self.state, self.config, points)
-        elif turn == 2:
-            find_bodies(self.state, self.config, points, generator)
+            find_moving(state, config, points)
+        elif turn == 1:
+            look_for_bodies(state, config, points)
         else:
-            tend_body(self.state, self.config, points)
+            tend_body(state, config, points)
             if turn == 3:
-                merge_bodies(self.state, self.config, points)
+                merge_bodies(state, config, points)
 
     def _note(self, points: Measured, camera: NDArray[np.float64]) -> bool:
         """Note an image in the window, unless the last one there is too near in time."""

@@ -103,6 +103,19 @@ class Body:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """Tracks that may become a body.
+
+    Attributes:
+        ids: (M,) of the tracks.
+        refined: Whether it is known which of all tracks go with them.
+    """
+
+    ids: NDArray[np.uint32]
+    refined: bool = False
+
+
 @dataclass
 class BodiesState:
     """Everything that a `BodyTracker` remembers; all of it is bounded.
@@ -113,6 +126,7 @@ class BodiesState:
         members: Which track belongs to which body.
         bodies: By id, lost ones included.
         epoch: Epoch of the tracks, None before any.
+        chance: Where the choice of hypotheses comes from.
         stamp: Stamp of the last image, ns.
         seconds: Time between it and the one before, s.
         bearing: How far tracks are off across their rays, rad.
@@ -122,12 +136,15 @@ class BodiesState:
         noise: Variance of measurements as a multiple of what they claim, from 1 up, by tracks at rest.
         restless: Ids of tracks in no body that were last found not to stand still: they moved, or drifted.
         moving: Ids of those that certainly moved.
-        proposals: Ids of tracks that moved alike; when they are found again, they may be a body.
+        refused: Ids of tracks that moved alike and were looked at as a candidate.
+        candidate: Those that are looked at next.
+        regrouped: How many of the parts of regrouping were done.
         agreed: How often in a row two bodies, by id, were found to move as one.
     """
 
     window: TrackWindow
     cameras: NDArray[np.float64]
+    chance: np.random.Generator
     members: Members = field(default_factory=Members)
     bodies: dict[int, Body] = field(default_factory=dict)
     epoch: int | None = None
@@ -140,7 +157,9 @@ class BodiesState:
     noise: float = 1.0
     restless: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
     moving: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
-    proposals: list[NDArray[np.uint32]] = field(default_factory=list)
+    refused: list[NDArray[np.uint32]] = field(default_factory=list)
+    candidate: Candidate | None = None
+    regrouped: int = 0
     agreed: dict[tuple[int, int], int] = field(default_factory=dict)
 
     @property
@@ -177,7 +196,7 @@ def start_by_label(
 
 def start_by_motion(state: BodiesState, group: Group, points: Measured, alike: float) -> Body:
     """Make a body of tracks that were found to move together; `alike` is `BodiesConfig.alike`."""
-    columns, stamps = group.columns, state.window.stamps[group.slots]
+    rows, stamps = group.rows, state.window.stamps[group.slots]
     path, middle = group.poses, group.poses[-1, :3, 3]
     seconds = (stamps - stamps[-1]) * _NS
     late = np.flatnonzero((seconds >= -_START_SECONDS) & (seconds < 0))
@@ -186,13 +205,13 @@ def start_by_motion(state: BodiesState, group: Group, points: Measured, alike: f
     changes = np.stack([difference(path[k], path[-1]) for k in late])
     moment = float(seconds[late] @ seconds[late])
     twist = seconds[late] @ changes / moment
-    seen = np.flatnonzero(points.seen[columns])
-    single = _datum(group.place[seen] - middle, points.information(columns[seen]), alike)
+    seen = np.flatnonzero(points.seen[rows])
+    single = _datum(group.place[seen] - middle, points.information(rows[seen]), alike)
     # The newest pose is in all differences, the older ones average out.
     weight = 1.0 / moment + float(seconds[late].sum()) ** 2 / moment**2
     noise = np.diag([0.05**2] * 3 + [0.2**2] * 3)
     spread = single * weight + noise
-    body = _start(state, "", columns, middle, group.place, group.information, single, twist, spread)
+    body = _start(state, "", rows, middle, group.place, group.information, single, twist, spread)
     body.path[group.slots] = path
     body.moved = True
     return body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from cotracker_ros.reconstruction.body_filter import (
     correct,
     predict,
 )
+from cotracker_ros.reconstruction.body_members import Members
 from cotracker_ros.reconstruction.body_window import Measured
 from cotracker_ros.reconstruction.ellipsoids import inverse
 from cotracker_ros.reconstruction.poses import transform_points
@@ -28,13 +29,13 @@ _LOOKS_EVERY = 3  # images: how often a body that is not where it should be is l
 _FADE = 0.98  # of what is remembered of how many members agreed, for each image
 _FEW = 0.5  # where a smaller part of the members agrees, another pose is looked for
 _GAP = 0.2  # s: a body that was not measured for so long is only measured again by many of its members
-_BACK_SPEED = (0.7, 2.0)  # one standard deviation of the twist of a body that is seen again, m/s, rad/s
+_BACK = np.diag([0.1**2] * 3 + [0.3**2] * 3 + [0.7**2] * 3 + [2.0**2] * 3)
+"""(12, 12) covariance of the pose and twist of a body that is seen again, before it is measured there."""
+_MOST = 0.6  # part of the members that are seen again that must agree
 _AGILITY = (0.05, 20.0)  # least and most acceleration of a body, as a multiple of the configured density
 _LEARN = 0.1  # how fast it follows what the body does, for each image
 _MOST_SURPRISED = 4.0  # of the mean square of its innovations; more counts as this
-_SETS_OFF = (
-    40.0  # squared sigmas by which a motion must explain a body that stood better, six degrees of freedom
-)
+_SETS_OFF = 40.0  # squared sigmas by which a motion must explain better what stood, six degrees of freedom
 _UNEVEN = 9.0  # squared sigmas: no member counts for more in telling whether all move together
 _LEAVES_AFTER = 3  # images in a row in which a body has left its start, for it to be moving
 _NEAR = 6.25  # squared error, 90 % of members that stay have less
@@ -46,20 +47,19 @@ def follow_bodies(
     config: BodiesConfig,
     points: Measured,
     camera: NDArray[np.float64],
-    generator: np.random.Generator,
 ) -> None:
     """Carry all bodies on from the last image to that of `state.stamp`, `camera` being its (4, 4) pose."""
     bodies = state.active
     if bodies:
         sight = _sight(bodies, _carry_on(bodies, state, config), state, points)
         if sight is not None:
-            _measure(sight, state, config, points, camera, generator)
+            _measure(sight, state, config, points, camera)
         _slip([body for body in bodies if body.moved], state, config, camera)
         for body in bodies:
             body.lost = state.stamp - body.measured_at > int(config.predict_seconds / _NS)
     for body in list(state.bodies.values()):
         if body.lost:
-            _find_again(body, state, config, points, camera, generator)
+            _find_again(body, state, config, points, camera)
     _end(state, config)
 
 
@@ -87,13 +87,13 @@ def _carry_on(bodies: list[Body], state: BodiesState, config: BodiesConfig) -> B
         if not body.moved:
             body.stand()
     stacked = BodyStates(
-        np.stack([body.pose for body in bodies]),
-        np.stack([body.twist for body in bodies]),
-        np.stack([body.covariance for body in bodies]),
+        np.array([body.pose for body in bodies]),
+        np.array([body.twist for body in bodies]),
+        np.array([body.covariance for body in bodies]),
     )
     density = np.repeat([config.linear_noise, config.angular_noise], 3)
     agility = np.array([body.agility for body in bodies])
-    after = predict(stacked, state.seconds, agility[:, None] * density)
+    after = predict(stacked, state.seconds, agility, density)
     for k, body in enumerate(bodies):
         if body.moved:
             body.pose, body.twist, body.covariance = after.pose[k], after.twist[k], after.covariance[k]
@@ -103,10 +103,9 @@ def _carry_on(bodies: list[Body], state: BodiesState, config: BodiesConfig) -> B
 def _slip(bodies: list[Body], state: BodiesState, config: BodiesConfig, camera: NDArray[np.float64]) -> None:
     """Note how far the tracks of bodies may have slipped, all alike, on their way since the last image."""
     members = state.members
-    squares = np.einsum("ni,ni->n", members.model, members.model)
     for body in bodies:
-        own = squares[members.body == body.id]
-        radius = math.sqrt(own.sum() / max(len(own), 1))
+        own = members.model[members.of(body.id)].ravel()
+        radius = math.sqrt(3.0 * float(own @ own) / max(len(own), 1))
         way = (math.hypot(*body.twist[:3]) + radius * math.hypot(*body.twist[3:])) * state.seconds
         error = math.hypot(state.bearing * math.dist(body.pose[:3, 3], camera[:3, 3]), config.sigma_floor)
         body.slip += config.slip * way / max(error, 1e-9)
@@ -114,38 +113,44 @@ def _slip(bodies: list[Body], state: BodiesState, config: BodiesConfig, camera: 
 
 @dataclass(frozen=True, eq=False)
 class _Sight:
-    """What is seen of bodies in an image: the bodies, where they should be, and their members' rows."""
+    """What is seen of bodies in an image.
+
+    Attributes:
+        bodies: B bodies.
+        states: Where they should be.
+        rows: (B, M) rows of their measured members, where `members` says that there is one.
+        members: Their measured members.
+    """
 
     bodies: list[Body]
     states: BodyStates
     rows: NDArray[np.intp]
-    points: MemberPoints
+    members: MemberPoints
+
+    def rows_of(self, k: int) -> NDArray[np.intp]:
+        """Return the rows of the measured members of one body."""
+        return self.rows[k, : int(self.members.there[k].sum())]
 
 
 def _sight(bodies: list[Body], expected: BodyStates, state: BodiesState, points: Measured) -> _Sight | None:
     """Gather the measured members of all bodies that have enough of them."""
-    owners, seen = state.members.body, points.seen
-    found = [np.flatnonzero((owners == body.id) & seen) for body in bodies]
+    members = state.members
+    seen = np.flatnonzero((members.body > 0) & points.seen)
+    owners = members.body[seen]
+    found = [seen[owners == body.id] for body in bodies]
     enough = [k for k, own in enumerate(found) if len(own) >= MIN_FIT]
     if not enough:
         return None
-    rows = np.concatenate([found[k] for k in enough])
-    owner = np.repeat(np.arange(len(enough)), [len(found[k]) for k in enough])
-    states = BodyStates(expected.pose[enough], expected.twist[enough], expected.covariance[enough])
-    return _Sight([bodies[k] for k in enough], states, rows, _member_points(state, rows, owner, points))
-
-
-def _member_points(
-    state: BodiesState, rows: NDArray[np.intp], owner: NDArray[np.intp], points: Measured
-) -> MemberPoints:
-    members = state.members
-    return MemberPoints(
-        owner,
-        members.model[rows],
-        inverse(members.information[rows]),
-        points.xyz[rows],
-        points.covariance(rows),
+    if len(enough) < len(bodies):
+        bodies, expected = [bodies[k] for k in enough], expected.of(enough)
+    counts = np.array([len(found[k]) for k in enough])
+    there = np.arange(counts.max()) < counts[:, None]
+    rows = np.full(there.shape, found[enough[0]][0])
+    rows[there] = np.concatenate([found[k] for k in enough])
+    taken = MemberPoints(
+        there, members.model[rows], members.covariance[rows], points.xyz[rows], points.covariance(rows)
     )
+    return _Sight(bodies, expected, rows, taken)
 
 
 def _measure(
@@ -154,20 +159,19 @@ def _measure(
     config: BodiesConfig,
     points: Measured,
     camera: NDArray[np.float64],
-    generator: np.random.Generator,
 ) -> None:
     """Correct bodies by their measured members, and what is known of the members by the bodies."""
-    members, rows, taken = state.members, sight.rows, sight.points
+    members, taken = state.members, sight.members
     found = correct(sight.states, taken, config.gate_sigmas, config.alike)
-    trusted, agrees = np.zeros(len(rows), np.bool_), found.agrees
+    trusted, agrees = np.zeros(len(sight.bodies), np.bool_), found.agrees
     for k, body in enumerate(sight.bodies):
-        own = taken.owner == k
+        rows = sight.rows_of(k)
+        count = len(rows)
         if not body.moved:
             still = _still_there(body, found.states.pose[k], taken.of(k), config.gate_sigmas)
             if still is not None:
-                _stand(body, state, rows[own][still])
-                trusted |= own
-                agrees[own] = still
+                _stand(body, state, rows[still])
+                trusted[k], agrees[k, :count] = True, still
                 continue
             body.leaving += 1
             if body.leaving < _LEAVES_AFTER:
@@ -176,24 +180,30 @@ def _measure(
                 body.covariance, body.measured_at = found.states.covariance[k], state.stamp
                 continue
         result, row = found, k
-        if not _believable(body, result, row, int(own.sum()), state, config):
-            again = _another_pose(sight, k, state, config, points, camera, generator)
-            if again is None or not _believable(body, again, 0, int(own.sum()), state, config):
+        if not _believable(body, result, row, count, state, config):
+            again = _another_pose(sight, k, state, config, points, camera)
+            if again is None or not _believable(body, again, 0, count, state, config):
                 # What is seen off the body, and not together with the others, stuck to something else.
-                off = rows[own][_left_behind(sight.states.of(k), taken.of(k), config.gate_sigmas)]
+                off = rows[_left_behind(sight.states.of([k]), taken.of(k), config.gate_sigmas)]
                 members.judge(off, np.zeros(len(off), np.bool_), config.leave_after)
                 continue
             result, row = again, 0
-            agrees[own] = again.agrees
-        trusted |= own
+            agrees[k, :count] = again.agrees[0]
+        trusted[k] = True
         _move(body, result, row, state.stamp)
-        body.drift = float(members.drift[rows[own & agrees]].mean())
-    members.judge(rows[trusted], agrees[trusted], config.leave_after)
-    kept = trusted & agrees
-    pose = np.stack([body.pose for body in sight.bodies])[taken.owner[kept]]
-    back = pose[:, :3, :3].transpose(0, 2, 1)
-    local = (back @ (points.xyz[rows[kept]] - pose[:, :3, 3])[..., None])[..., 0]
-    members.observe(rows[kept], local, back @ points.information(rows[kept]) @ pose[:, :3, :3])
+        body.drift = float(members.drift[rows[agrees[k, :count]]].mean())
+    sure = taken.there & trusted[:, None]
+    members.judge(sight.rows[sure], agrees[sure], config.leave_after)
+    _refine(sight, agrees & sure, members, points)
+
+
+def _refine(sight: _Sight, kept: NDArray[np.bool_], members: Members, points: Measured) -> None:
+    """Take measurements, `kept` (B, M), for where the members are on their bodies."""
+    pose = np.array([body.pose for body in sight.bodies])
+    local = (sight.members.xyz - pose[:, None, :3, 3]) @ pose[:, :3, :3]
+    owner, rows = np.nonzero(kept)[0], sight.rows[kept]
+    turn = pose[owner, :3, :3]
+    members.observe(rows, local[kept], turn.transpose(0, 2, 1) @ points.information(rows) @ turn)
 
 
 def _move(body: Body, result: Correction, row: int, stamp: int) -> None:
@@ -221,12 +231,13 @@ def _still_there(
         points: Its measured members, (M,).
         gate_sigmas: Members with a larger error do not agree.
     """
-    information = points.information(body.pose[None])
-    start = transform_points(body.pose, points.model)
-    got = points.xyz - start
+    information = points.seen_from(body.pose[None]).information[0]
+    model = points.model[0]
+    start = transform_points(body.pose, model)
+    got = points.xyz[0] - start
     errors = np.einsum("ni,nij,nj->n", got, information, got)
     # How far each got on the way that all would have gone together: one is all of it, none is zero.
-    way = transform_points(fitted, points.model) - start
+    way = transform_points(fitted, model) - start
     weighted = (information @ way[..., None])[..., 0]
     length, done = (weighted * way).sum(axis=1), (weighted * got).sum(axis=1)
     uneven = np.minimum((done - length) ** 2 / np.maximum(length, 1e-9), _UNEVEN)
@@ -249,11 +260,12 @@ def _stand(body: Body, state: BodiesState, rows: NDArray[np.intp]) -> None:
 
 def _left_behind(state: BodyStates, points: MemberPoints, gate_sigmas: float) -> NDArray[np.bool_]:
     """Say which of the members (M,) of one body are not where it can be by its last motion."""
-    offsets = points.model @ state.pose[0, :3, :3].T
-    residuals = points.xyz - state.pose[0, :3, 3] - offsets
+    seen = points.seen_from(state.pose)
+    offsets = seen.model[0] @ state.pose[0, :3, :3].T
+    residuals = seen.xyz[0] - state.pose[0, :3, 3] - offsets
     jacobian = np.concatenate([np.broadcast_to(np.eye(3), (len(offsets), 3, 3)), -skew(offsets)], axis=2)
     spread = jacobian @ state.covariance[0, :6, :6] @ jacobian.transpose(0, 2, 1)
-    information = inverse(inverse(points.information(state.pose)) + spread)
+    information = inverse(inverse(seen.information[0]) + spread)
     return np.asarray(np.einsum("ni,nij,nj->n", residuals, information, residuals) > gate_sigmas**2)
 
 
@@ -279,31 +291,32 @@ def _another_pose(
     config: BodiesConfig,
     points: Measured,
     camera: NDArray[np.float64],
-    generator: np.random.Generator,
 ) -> Correction | None:
     """Correct body `k` from the pose on which most of its members agree, when it is time to look for one."""
     just_now = (state.stamp - sight.bodies[k].measured_at) * _NS < 1.5 * state.seconds
     if not just_now and state.images % _LOOKS_EVERY:
         return None
-    taken = sight.points.of(k)
-    sigmas = points.sigmas(sight.rows[sight.points.owner == k])
-    pose = _consensus(taken.model, taken.xyz, sigmas, camera, generator)
+    taken = sight.members.of(k)
+    sigmas = points.sigmas(sight.rows_of(k))
+    pose = _consensus(taken, sigmas, camera, state.chance)
     if pose is None:
         return None
-    return correct(sight.states.of(k), taken, config.gate_sigmas, config.alike, start=pose[None])
+    return correct(sight.states.of([k]), taken, config.gate_sigmas, config.alike, start=pose[None])
 
 
 def _consensus(
-    model: NDArray[np.float64],
-    xyz: NDArray[np.float64],
+    points: MemberPoints,
     sigmas: NDArray[np.float64],
     camera: NDArray[np.float64],
     generator: np.random.Generator,
 ) -> NDArray[np.float64] | None:
-    """Return the pose on which most points agree; `sigmas` are those along the axes of the camera."""
+    """Return the pose on which most members of a body agree.
+
+    `sigmas` (M, 3) are those of the measurements along the axes of the camera, m.
+    """
     turn = camera[:3, :3]
-    # The body's frame is turned, too, so that distances in the fixed frame come out in the camera's axes.
-    found = consensus(model, xyz @ turn, 1.5 * sigmas, generator, hypotheses=32)
+    # The fixed frame is turned, too, so that distances in it come out in the camera's axes.
+    found = consensus(points.model[0], points.xyz[0] @ turn, 1.5 * sigmas, generator, hypotheses=32)
     if found is None:
         return None
     pose = np.eye(4)
@@ -318,28 +331,25 @@ def _find_again(
     config: BodiesConfig,
     points: Measured,
     camera: NDArray[np.float64],
-    generator: np.random.Generator,
 ) -> None:
     """Take up a lost body where enough of its members are seen again in their old arrangement."""
-    rows = np.flatnonzero((state.members.body == body.id) & points.seen)
-    enough = MIN_FIT if body.label else config.min_members
-    if len(rows) < enough or state.images % _LOOKS_EVERY:
+    if state.images % _LOOKS_EVERY:
         return
-    members = state.members
-    pose = _consensus(members.model[rows], points.xyz[rows], points.sigmas(rows), camera, generator)
+    sight = _sight([body], BodyStates(body.pose[None], np.zeros((1, 6)), _BACK[None]), state, points)
+    count = 0 if sight is None else sight.rows.shape[1]
+    enough = max(MIN_FIT if body.label else config.min_members, _FEW * body.support)
+    if sight is None or count < enough:
+        return
+    pose = _consensus(sight.members, points.sigmas(sight.rows[0]), camera, state.chance)
     if pose is None:
         return
-    covariance = np.diag([0.1**2] * 3 + [0.3**2] * 3 + [_BACK_SPEED[0] ** 2] * 3 + [_BACK_SPEED[1] ** 2] * 3)
-    start = BodyStates(pose[None], np.zeros((1, 6)), covariance[None])
-    taken = _member_points(state, rows, np.zeros(len(rows), np.intp), points)
-    found = correct(start, taken, config.gate_sigmas, config.alike)
-    agreeing = int(found.agreeing[0])
-    if agreeing < max(enough, 0.6 * len(rows)) or agreeing < _FEW * body.support:
+    found = correct(replace(sight.states, pose=pose[None]), sight.members, config.gate_sigmas, config.alike)
+    if found.agreeing[0] < max(enough, _MOST * count):
         return
     after = found.states
     body.pose, body.twist, body.covariance = after.pose[0], after.twist[0], after.covariance[0]
     body.lost, body.measured_at, body.moved_at, body.moved = False, state.stamp, state.stamp, True
-    body.support = agreeing
+    body.support = float(found.agreeing[0])
 
 
 def _end(state: BodiesState, config: BodiesConfig) -> None:

@@ -13,29 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cotracker_ros.reconstruction.body_filter import BodyStates, MemberPoints, correct
-from cotracker_ros.reconstruction.body_window import PathFit, TrackWindow, along_path, at_rest
+from cotracker_ros.reconstruction.body_fits import BodyPoints, aligned, turned
+from cotracker_ros.reconstruction.body_paths import MIN_SEEN, along_path, at_rest
+from cotracker_ros.reconstruction.body_window import TrackWindow
 from cotracker_ros.reconstruction.ellipsoids import ellipsoids
 from cotracker_ros.reconstruction.poses import transform_points
-from cotracker_ros.reconstruction.rigid import (
-    Refined,
-    align_triples,
-    difference,
-    moved,
-    refine,
-    squared_errors,
-)
+from cotracker_ros.reconstruction.rigid import align, align_triples, difference, squared_errors
 
 _HYPOTHESES = 64
 _NEIGHBOURS = 10
 _GROWN = 2  # hypotheses that are grown
 _WORTHWHILE = 3.5  # score: a triple alone has three
 _CUTOFF = 4.0  # sigmas between two images
-_PATH_GATE = 6.0  # sigmas in each image of those that make the path; which of them follow it is seen later
-FOLLOWS = 2.5  # squared error for each degree of freedom of a track that follows a path, at most
-SLIDES = 20.0  # squared sigmas of a straight motion away from the path, three degrees of freedom, at most
-EVIDENCE = 30.0  # how much better, in squared sigmas, a path must explain a track than rest does
-MIN_SEEN = 4  # images of the window in which a track must have been measured to be judged
+_PATH_CUTOFF = 6.0  # ... in each image of a path; which tracks follow it is seen later
 _FLATNESS = 0.01  # m: points nearer to a common line than this give no orientation
 _REACH = 3.0  # times as far as the third neighbours are apart: what is further from all others is elsewhere
 
@@ -45,7 +35,7 @@ class Group:
     """Tracks that move together.
 
     Attributes:
-        columns: (M,) columns of the window.
+        rows: (M,) rows of the tracks.
         slots: (F,) images, oldest first; the last one is the newest.
         poses: (F, 4, 4) in these images of a frame that moves with the tracks and that lies, in the newest
             image, in their middle with the axes of the fixed frame, m.
@@ -53,113 +43,73 @@ class Group:
         information: (M, 3, 3) inverse covariances of `place`, 1/m^2.
     """
 
-    columns: NDArray[np.intp]
+    rows: NDArray[np.intp]
     slots: NDArray[np.intp]
     poses: NDArray[np.float64]
     place: NDArray[np.float64]
     information: NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Seeds:
-    """Tracks that moved alike between two images, and to the one half way.
-
-    Attributes:
-        columns: (M,) columns of the window.
-        pose: (4, 4) their motion from the newest of `slots` to the first, in the fixed frame.
-        slots: (F,) images from the one to the other, oldest first.
-    """
-
-    columns: NDArray[np.intp]
-    pose: NDArray[np.float64]
-    slots: NDArray[np.intp]
-
-
 def find_seeds(
     window: TrackWindow,
     slots: NDArray[np.intp],
-    columns: NDArray[np.intp],
+    rows: NDArray[np.intp],
     min_members: int,
     generator: np.random.Generator,
-) -> Seeds | None:
-    """Find tracks that share the motion that most of them share; a quick look, for `grow_group`.
+) -> NDArray[np.intp]:
+    """Return tracks (M,) that share the motion that most of them share, as their rows; a quick look.
+
+    Args:
+        window: The measurements.
+        slots: (F,) images, oldest first; only the first useful one, the last and one half way count.
+        rows: (N,) tracks that move and are in no body, measured in the last of the images.
+        min_members: Fewer are none.
+        generator: Where chance comes from.
+    """
+    first = _reference(window, slots, rows)
+    both = rows[window.across[slots[first], window.column[rows]] > 0]
+    if len(both) < min_members:
+        return both[:0]
+    seeds, pose = _between(window, slots[first], slots[-1], both, generator)
+    alike = len(seeds) >= min_members and _halfway(window, slots[first:], seeds, pose) >= min_members
+    return seeds if alike else seeds[:0]
+
+
+def grow_group(
+    window: TrackWindow,
+    slots: NDArray[np.intp],
+    rows: NDArray[np.intp],
+    seeds: NDArray[np.intp],
+    min_members: int,
+) -> Group | None:
+    """Find the tracks that follow the path of seeds.
 
     Args:
         window: The measurements.
         slots: (F,) images, oldest first.
-        columns: (N,) tracks that move and are in no body, measured in the last of the images.
+        rows: (N,) tracks that move and are in no body, measured in the last of the images.
+        seeds: (S,) some of them.
         min_members: Smaller groups are none.
-        generator: Where chance comes from.
     """
-    first = _reference(window, slots, columns)
-    both = columns[window.across[slots[first], columns] > 0]
-    if len(both) < min_members:
+    slots = slots[(window.across[window.at(slots, seeds)] > 0).sum(axis=1) >= 3]
+    if len(slots) < MIN_SEEN:
         return None
-    seeds = _between(window, slots[first:], both, generator)
-    return seeds if seeds is not None and _halfway(window, seeds, min_members) else None
-
-
-def grow_group(
-    window: TrackWindow, columns: NDArray[np.intp], seeds: Seeds, min_members: int
-) -> Group | None:
-    """Find the tracks that follow the path of seeds through all of their images.
-
-    Args:
-        window: The measurements.
-        columns: (N,) tracks that move and are in no body.
-        seeds: Some of them.
-        min_members: Smaller groups are none.
-    """
-    members, slots = seeds.columns, seeds.slots
-    place = window.xyz[slots[-1], members]
-    centre = np.eye(4)
-    centre[:3, 3] = place.mean(axis=0)
-    change = difference(seeds.pose @ centre, centre)
-    now = window.stamps[slots[-1]]
-    # Every other image is enough to see which tracks belong to it, all of them tell how it moved.
-    for used in (np.append(slots[:-1:2], slots[-1]), slots):
-        useful = (window.across[np.ix_(used, members)] > 0).sum(axis=1) >= 3
-        if useful.sum() < MIN_SEEN or not useful[-1]:
-            return None
-        used = used[useful]
-        parts = (now - window.stamps[used]) / float(now - window.stamps[slots[0]])
-        start = np.stack([moved(centre, part * change) for part in parts])
-        poses = _path(window, used, members, place - centre[:3, 3], start)
-        fit = along_path(window, used, columns, poses)
-        keep = follows(fit, at_rest(window, used, columns).chi2)
-        # Another thing far away that seems to go along is a body of its own until both are merged.
-        part = connected_parts(fit.place[keep])
-        keep[keep] = part == np.argmax(np.bincount(part, minlength=1))
-        if keep.sum() < min_members:
-            return None
-        # The moving frame is put where it is in the newest image, turned as the fixed one.
-        members, place = columns[keep], transform_points(poses[-1], fit.place[keep])
-        turn = poses[-1, :3, :3]
-        poses[:, :3, :3] = poses[:, :3, :3] @ turn.T
-        centre[:3, 3] = poses[-1, :3, 3]
+    poses = _path(window, slots, seeds)
+    if poses is None:
+        return None
+    fit = along_path(window, slots, rows, poses)
+    keep = fit.follows(at_rest(window, slots, rows).chi2)
+    # Another thing far away that seems to go along is a body of its own until both are merged.
+    part = connected_parts(fit.place[keep])
+    keep[keep] = part == np.argmax(np.bincount(part, minlength=1))
+    if keep.sum() < min_members:
+        return None
+    # The moving frame is put where it is in the newest image, turned as the fixed one.
+    place, turn = transform_points(poses[-1], fit.place[keep]), poses[-1, :3, :3]
+    poses[:, :3, :3] = poses[:, :3, :3] @ turn.T
     if spread(place) < _FLATNESS:
         return None
-    return Group(members, used, poses, place, turn @ fit.information[keep] @ turn.T)
-
-
-def follows(path: PathFit, rest: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Say which of N tracks follow a path and do not stand still.
-
-    Args:
-        path: How well the path explains them.
-        rest: (N,) chi2 of standing still in the same images.
-    """
-    return judged(path) & stays(path) & (rest - path.chi2 > EVIDENCE)
-
-
-def judged(path: PathFit) -> NDArray[np.bool_]:
-    """Say which of N tracks were measured often enough to be judged."""
-    return path.freedom >= 3 * (MIN_SEEN - 1)
-
-
-def stays(path: PathFit) -> NDArray[np.bool_]:
-    """Say which of N tracks keep their places in the moving frame."""
-    return (path.ratio < FOLLOWS) & (path.slide < SLIDES)
+    return Group(rows[keep], slots, poses, place, turn @ fit.information(keep) @ turn.T)
 
 
 def spread(points: NDArray[np.float64]) -> float:
@@ -177,8 +127,9 @@ def reach(points: NDArray[np.float64]) -> float:
     """
     if len(points) < 2:
         return np.inf
-    squares = np.sort(_squared_distances(points, points), axis=1)
-    return float(_REACH * np.sqrt(np.median(squares[:, min(3, len(points) - 1)])))
+    third = min(3, len(points) - 1)
+    squares = np.partition(_squared_distances(points, points), third, axis=1)[:, third]
+    return float(_REACH * np.sqrt(np.median(squares)))
 
 
 def connected_parts(points: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -208,17 +159,20 @@ def _squared_distances(points: NDArray[np.float64], others: NDArray[np.float64])
     return np.asarray(np.einsum("nmi,nmi->nm", offset, offset))
 
 
-def _reference(window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.intp]) -> int:
+def _reference(window: TrackWindow, slots: NDArray[np.intp], rows: NDArray[np.intp]) -> int:
     """Return the oldest of the images in which nearly as many of the tracks were measured as in any."""
-    counts = (window.across[np.ix_(slots[:-1], columns)] > 0).sum(axis=1)
+    counts = (window.across[window.at(slots[:-1], rows)] > 0).sum(axis=1)
     return int(np.argmax(counts >= 0.7 * counts.max()))
 
 
 def _between(
-    window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.intp], generator: np.random.Generator
-) -> Seeds | None:
-    """Return the tracks that agree on the motion from the last image to the first on which most agree."""
-    then, now = slots[0], slots[-1]
+    window: TrackWindow, then: int, now: int, rows: NDArray[np.intp], generator: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the tracks that agree on the motion on which most agree, and this motion (4, 4).
+
+    It is that from image `now` to image `then`, in the fixed frame.
+    """
+    columns = window.column[rows]
     before, after = window.xyz[then, columns], window.xyz[now, columns]
     information = _difference_information(window, then, now, columns)
     triples = _neighbours(after, generator)
@@ -229,31 +183,45 @@ def _between(
     precision = np.sqrt(np.trace(information, axis1=1, axis2=2) / 3)
     errors = squared_errors(poses, after, before, np.repeat(precision[:, None], 3, axis=1))
     scores = np.maximum(1 - errors / _CUTOFF**2, 0.0).sum(axis=1)
-    best: Refined | None = None
-    for row in np.argsort(-scores, kind="stable")[:_GROWN]:
-        if not scores[row] > _WORTHWHILE:
-            break
-        grown = refine(poses[row], after, before, information, iterations=3, cutoff=_CUTOFF)
-        if best is None or grown.weights.sum() > best.weights.sum():
-            best = grown
-    return None if best is None else Seeds(columns[best.weights > 0], best.pose, slots)
+    best = np.argsort(-scores, kind="stable")[:_GROWN]
+    best = best[scores[best] > _WORTHWHILE]
+    count = len(best)
+    if not count:
+        return rows[:0], np.eye(4)
+    points = BodyPoints(
+        model=after,
+        xyz=np.repeat(before[None], count, axis=0),
+        information=np.repeat(information[None], count, axis=0),
+    )
+    grown, weights = aligned(poses[best], points, _CUTOFF)
+    row = int(np.argmax(weights.sum(axis=1)))
+    return rows[weights[row] > 0], grown[row]
 
 
-def _halfway(window: TrackWindow, seeds: Seeds, min_members: int) -> bool:
-    """Say, at little cost, whether enough of the seeds moved alike to the middle of the window, too."""
-    slots = seeds.slots
+def _halfway(
+    window: TrackWindow, slots: NDArray[np.intp], seeds: NDArray[np.intp], pose: NDArray[np.float64]
+) -> int:
+    """Return, at little cost, how many of the seeds moved alike to the middle of the images, too.
+
+    `pose` (4, 4) is their motion from the last one to the first.
+    """
     middle, now = slots[len(slots) // 2], slots[-1]
-    columns = seeds.columns[window.across[middle, seeds.columns] > 0]
-    if len(columns) < min_members:
-        return False
-    source, target = window.xyz[now, columns], window.xyz[middle, columns]
-    information = _difference_information(window, middle, now, columns)
-    part = (window.stamps[now] - window.stamps[middle]) / float(window.stamps[now] - window.stamps[slots[0]])
+    columns = window.column[seeds]
+    columns = columns[window.across[middle, columns] > 0]
+    if len(columns) < 3:
+        return len(columns)
+    source = window.xyz[now, columns]
     centre = np.eye(4)
     centre[:3, 3] = source.mean(axis=0)
-    start = moved(centre, part * difference(seeds.pose @ centre, centre))
-    found = refine(start, source - centre[:3, 3], target, information, iterations=3, cutoff=2 * _CUTOFF)
-    return int((found.weights > 0).sum()) >= min_members
+    seconds = window.seconds(slots)
+    part = seconds[len(slots) // 2] / seconds[0]
+    start = turned(centre[None], part * difference(pose @ centre, centre)[None])
+    points = BodyPoints(
+        model=source - centre[:3, 3],
+        xyz=window.xyz[middle, columns][None],
+        information=_difference_information(window, middle, now, columns)[None],
+    )
+    return int(np.count_nonzero(aligned(start, points, 2 * _CUTOFF)[1]))
 
 
 def _difference_information(
@@ -280,26 +248,28 @@ def _neighbours(points: NDArray[np.float64], generator: np.random.Generator) -> 
     return np.stack([seeds, nearest[rows, first], nearest[rows, second]], axis=1)
 
 
-def _path(
-    window: TrackWindow,
-    slots: NDArray[np.intp],
-    columns: NDArray[np.intp],
-    model: NDArray[np.float64],
-    start: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return (F, 4, 4) poses that lay `model` (M, 3) on the measurements in images (F,), from `start` on."""
-    at = np.ix_(slots, columns)
-    seen = window.across[at] > 0
-    owner, member = np.nonzero(seen)
-    across, along = window.across[at][seen], window.along[at][seen]
-    points = MemberPoints(
-        owner=owner,
-        model=model[member],
-        model_covariance=np.zeros((len(owner), 3, 3)),
-        xyz=window.xyz[at][seen],
-        covariance=ellipsoids(window.ray[at][seen], 1.0 / across, 1.0 / along),
+def _path(window: TrackWindow, slots: NDArray[np.intp], rows: NDArray[np.intp]) -> NDArray[np.float64] | None:
+    """Return (F, 4, 4) poses in images (F,) of a frame that moves with tracks.
+
+    In the last image it lies in the middle of those measured there, with the axes of the fixed frame. None
+    when no three of them were measured in both the first and the last image.
+    """
+    seen = window.across[window.at(slots, rows)] > 0
+    rows = rows[seen[-1]]
+    seen = seen[:, seen[-1]]
+    if seen[0].sum() < 3:
+        return None
+    at = window.at(slots, rows)
+    place = window.xyz[at]
+    centre = np.eye(4)
+    centre[:3, 3] = place[-1].mean(axis=0)
+    model = place[-1] - centre[:3, 3]
+    seconds = window.seconds(slots)
+    change = difference(align(model[seen[0]], place[0, seen[0]]), centre)
+    start = turned(np.tile(centre, (len(slots), 1, 1)), (seconds / seconds[0])[:, None] * change)
+    points = BodyPoints(
+        model=model,
+        xyz=place,
+        information=ellipsoids(window.ray[at], window.across[at], window.along[at]),
     )
-    count = len(slots)
-    unknown = np.broadcast_to(np.eye(12), (count, 12, 12))
-    states = BodyStates(start, np.zeros((count, 6)), unknown)
-    return correct(states, points, _PATH_GATE, 1.0).states.pose
+    return aligned(start, points, _PATH_CUTOFF, far=True)[0]

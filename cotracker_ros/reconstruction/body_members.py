@@ -11,6 +11,7 @@ from cotracker_ros.reconstruction.body_window import places
 from cotracker_ros.reconstruction.ellipsoids import inverse
 
 _PULL = 3.0  # sigmas that a track was off its body before it was found to be off
+_ARRAYS = ("body", "former", "model", "information", "covariance", "drift", "misses", "strayed")
 _MEMORY = 60.0  # images: a place on a body is a mean over about the last so many measurements
 
 
@@ -27,6 +28,7 @@ class Members:
         former: (N,) int64 id of the body that the track left because it contradicted it, 0 for none.
         model: (N, 3) position in the frame of the body, m.
         information: (N, 3, 3) inverse covariance of `model`, 1/m^2.
+        covariance: (N, 3, 3) its inverse, m^2.
         drift: (N,) how uncertain the body's pose was when the track joined, as a multiple of its uncertainty
             when it was first seen.
         misses: (N,) int64, images in which the track contradicted its body, less those in which it agreed.
@@ -41,6 +43,7 @@ class Members:
     former: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     model: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
     information: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3, 3)))
+    covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3, 3)))
     drift: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     misses: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     strayed: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
@@ -48,7 +51,7 @@ class Members:
     def follow(self, ids: NDArray[np.uint32], labels: tuple[str, ...]) -> None:
         """Put the tracks into the order of `ids`; others are forgotten, new ones are in no body."""
         rows, known = places(self.ids, ids)
-        for name in ("body", "former", "model", "information", "drift", "misses", "strayed"):
+        for name in _ARRAYS:
             old = getattr(self, name)
             new = np.zeros((len(ids), *old.shape[1:]), old.dtype)
             new[known] = old[rows[known]]
@@ -79,7 +82,8 @@ class Members:
             information: (M, 3, 3) inverse covariances of `model`, 1/m^2.
             drift: See the attributes.
         """
-        self.body[rows], self.model[rows], self.information[rows] = body, model, information
+        self.body[rows], self.model[rows] = body, model
+        self.information[rows], self.covariance[rows] = information, inverse(information)
         self.drift[rows], self.misses[rows], self.former[rows] = drift, 0, 0
         self.strayed[rows] = False
 
@@ -89,8 +93,9 @@ class Members:
         """Refine the places of tracks (M,) by measurements, given as `model` and its inverse covariances."""
         total = self.information[rows] * (1.0 - 1.0 / _MEMORY) + information
         pull = information @ (model - self.model[rows])[..., None]
-        self.model[rows] += (inverse(total) @ pull)[..., 0]
-        self.information[rows] = total
+        covariance = inverse(total)
+        self.model[rows] += (covariance @ pull)[..., 0]
+        self.information[rows], self.covariance[rows] = total, covariance
 
     def judge(self, rows: NDArray[np.intp], agrees: NDArray[np.bool_], limit: int) -> None:
         """Count whether tracks (M,) agree with their bodies; those that often do not leave theirs."""
@@ -105,6 +110,8 @@ class Members:
 
     def leave(self, rows: NDArray[np.intp]) -> None:
         """Take tracks out of their bodies, because they contradict them."""
+        if not len(rows):
+            return
         bodies, counts = np.unique(self.body[rows], return_counts=True)
         for body, count in zip(bodies.tolist(), counts.tolist(), strict=True):
             # They have pulled the body by their share of some sigmas of a single point.

@@ -8,23 +8,21 @@ from numpy.typing import NDArray
 from cotracker_ros.reconstruction.body import (
     BodiesState,
     Body,
+    Candidate,
     join_body,
     join_other,
     start_by_motion,
 )
 from cotracker_ros.reconstruction.body_config import BodiesConfig
 from cotracker_ros.reconstruction.body_grouping import (
-    MIN_SEEN,
     Group,
     connected_parts,
     find_seeds,
-    follows,
     grow_group,
-    judged,
-    stays,
     within_reach,
 )
-from cotracker_ros.reconstruction.body_window import Measured, along_path, at_rest, displacement, places
+from cotracker_ros.reconstruction.body_paths import MIN_SEEN, along_path, at_rest, displacement
+from cotracker_ros.reconstruction.body_window import Measured, places
 from cotracker_ros.reconstruction.poses import invert_pose, transform_points
 from cotracker_ros.reconstruction.rigid import align, difference, rotation_log
 
@@ -44,7 +42,7 @@ _SAME_TRACKS = 0.6  # part of a group's tracks that must be found again
 _PATIENCE = 0.65  # part of the window that must be filled before bodies are looked for
 _MERGE_AFTER = 3  # times in a row that two bodies must move as one
 _MOVES_AS_ONE = 0.8  # part of a body's members that must follow the other's path
-_PROPOSALS = 4  # groups that are remembered to be found again
+_REFUSED = 4  # groups that are remembered to be passed over
 _NOW = 0.3  # s: what did not move for so long has come to rest
 _APART = (0.03, 0.1)  # m and rad within the window: bodies that move more against each other are two
 _CAMERA_STILL = (0.01, 0.01)  # m, rad: a camera that moved less within the window stands still
@@ -59,13 +57,15 @@ def find_moving(state: BodiesState, config: BodiesConfig, points: Measured) -> N
     if len(slots) < MIN_SEEN or not len(rows):
         return
     rest = at_rest(state.window, slots, rows)
-    known = judged(rest)
+    known = rest.judged
     if known.sum() >= _ENOUGH_AT_REST:
-        ratio = float(np.quantile(rest.ratio[known], _LOW)) / _LOW_RATIO
+        ratios = rest.ratio[known]
+        low = int(_LOW * (len(ratios) - 1))
+        ratio = float(np.partition(ratios, low)[low]) / _LOW_RATIO
         state.noise += _LEARN * (min(max(ratio, 1.0), _MOST_NOISE) - state.noise)
     rows = rows[known & (rest.slide > _MOVES)]
     state.restless = members.ids[rows]
-    rows = rows[_beyond_drift(state, slots, rows) > _least(state, config, state.window.xyz[slots[-1], rows])]
+    rows = rows[_beyond_drift(state, slots, rows) > _least(state, config, points.xyz[rows])]
     state.moving = members.ids[rows]
 
 
@@ -84,7 +84,7 @@ def _beyond_drift(state: BodiesState, slots: NDArray[np.intp], rows: NDArray[np.
     """
     window = state.window
     moved = displacement(window, slots, rows)
-    at = window.xyz[slots[-1], rows]
+    at = window.xyz[slots[-1], window.column[rows]]
     with_camera = state.cameras[slots[-1]] @ invert_pose(state.cameras[slots[0]])
     carried = transform_points(with_camera, at) - at
     length = np.maximum((carried * carried).sum(axis=1), 1e-9)
@@ -113,15 +113,16 @@ def tend_body(state: BodiesState, config: BodiesConfig, points: Measured) -> Non
     seconds = float(window.stamps[slots[-1]] - window.stamps[slots[0]]) * _NS
     if _moves(body, members.model[own], slots, least * min(seconds / config.window_seconds, 1.0) / 2):
         body.moved_at, body.moved = state.stamp, True
-    path = along_path(window, slots, np.concatenate([own, free]), body.path[slots])
-    strays = (judged(path) & ~stays(path))[: len(own)]
+    both = np.concatenate([own, free])
+    path = along_path(window, slots, both, body.path[slots])
+    strays = (path.judged & ~path.stays)[: len(own)]
     if not body.label:
         part = connected_parts(members.model[own])
         strays |= np.bincount(part, minlength=1)[part] < config.min_members
     members.stray(own, strays)
     if len(free):
         still = np.concatenate([np.zeros(len(own)), at_rest(window, slots, free).chi2])
-        joining = follows(path, still)[len(own) :]
+        joining = path.follows(still)[len(own) :]
         if not body.label:
             joining &= within_reach(path.place[len(own) :], members.model[own])
         join_body(state, body, free[joining], points)
@@ -149,35 +150,62 @@ def _may_join(state: BodiesState, body: Body, points: Measured) -> NDArray[np.in
     return rows[[members.names[k - 1] == body.label if k else False for k in code.tolist()]]
 
 
-def find_bodies(
-    state: BodiesState, config: BodiesConfig, points: Measured, generator: np.random.Generator
-) -> None:
-    """Look for a group among moving tracks; one that is found again soon is a body."""
-    window = state.window
-    rows, known = places(state.members.ids, state.moving)
-    rows = rows[known]
-    rows = rows[points.seen[rows] & (state.members.body[rows] == 0)]
-    slots = window.recent(config.window_seconds, _GROUPED_IMAGES)
-    seconds = (state.stamp - window.stamps[slots[0]]) * _NS if len(slots) else 0.0
-    if len(rows) < config.min_members or seconds < _PATIENCE * config.window_seconds:
+def look_for_bodies(state: BodiesState, config: BodiesConfig, points: Measured) -> None:
+    """Look for tracks that moved alike, which may become a body, see `grow_body`."""
+    rows = _moving_rows(state, points)
+    slots = state.window.recent(config.window_seconds, _GROUPED_IMAGES)
+    if len(rows) < config.min_members or not _is_filled(state, config, slots):
         return
-    rows = np.sort(rows)
-    seeds = find_seeds(window, slots, rows, config.min_members, generator)
-    if seeds is None:
+    seeds = find_seeds(state.window, slots, rows, config.min_members, state.chance)
+    if not len(seeds):
         return
-    ids = state.members.ids[seeds.columns]
-    same = [np.isin(ids, old).mean() >= _SAME_TRACKS for old in state.proposals]
-    others = [old for old, found in zip(state.proposals, same, strict=True) if not found]
+    ids = state.members.ids[seeds]
+    same = [np.isin(ids, old).mean() >= _SAME_TRACKS for old in state.refused]
+    state.refused = [old for old, found in zip(state.refused, same, strict=True) if not found]
     if not any(same):
-        state.proposals = [*others, ids][-_PROPOSALS:]
+        # If it is none, it is passed over once before the long look is repeated.
+        state.refused = [*state.refused, ids][-_REFUSED:]
+        state.candidate = Candidate(ids)
+
+
+def grow_body(state: BodiesState, config: BodiesConfig, points: Measured, candidate: Candidate) -> None:
+    """Take the next step from tracks that moved alike to a body.
+
+    Every other image is enough to see which tracks belong to it; in the next step all of them tell how it
+    moved.
+    """
+    state.candidate = None
+    window = state.window
+    rows = _moving_rows(state, points)
+    seeds = rows[np.isin(state.members.ids[rows], candidate.ids)]
+    slots = window.recent(config.window_seconds, _GROUPED_IMAGES)
+    if len(seeds) < config.min_members or not _is_filled(state, config, slots):
         return
-    state.proposals = others  # if it is none, it has to be seen twice again before the long look is repeated
-    group = grow_group(window, rows, seeds, config.min_members)
-    if group is None or _is_world(state, config, slots, len(group.columns), points):
+    used = slots if candidate.refined else np.append(slots[:-1:2], slots[-1])
+    group = grow_group(window, used, rows, seeds, config.min_members)
+    if group is None or _is_world(state, config, slots, len(group.rows), points):
+        return
+    if not candidate.refined:
+        state.candidate = Candidate(state.members.ids[group.rows], refined=True)
         return
     least = float(_least(state, config, group.poses[-1, None, :3, 3])[0])
     if _moves_now(group, window.stamps, least / config.window_seconds):
         _begin(state, config, group, points)
+
+
+def _moving_rows(state: BodiesState, points: Measured) -> NDArray[np.intp]:
+    """Return the rows of measured tracks without a body that certainly moved."""
+    rows, known = places(state.members.ids, state.moving)
+    rows = rows[known]
+    return np.sort(rows[points.seen[rows] & (state.members.body[rows] == 0)])
+
+
+def _is_filled(state: BodiesState, config: BodiesConfig, slots: NDArray[np.intp]) -> bool:
+    """Say whether images reach far enough back to look for bodies."""
+    if not len(slots):
+        return False
+    seconds = (state.stamp - state.window.stamps[slots[0]]) * _NS
+    return bool(seconds >= _PATIENCE * config.window_seconds)
 
 
 def _is_world(
@@ -209,15 +237,33 @@ def _camera_moved(state: BodiesState, slots: NDArray[np.intp]) -> bool:
 
 def _begin(state: BodiesState, config: BodiesConfig, group: Group, points: Measured) -> None:
     """Make a body of a group, or give it to the body of the label that most of its tracks left."""
-    former = state.members.former[group.columns]
+    former = state.members.former[group.rows]
     ids, counts = np.unique(former[former > 0], return_counts=True)
     if len(ids) and counts.max() >= _SAME_TRACKS * len(former):
         body = state.bodies.get(int(ids[np.argmax(counts)]))
         if body is not None and body.label and not body.moved and not body.lost:
             _seat(state, body, group, points)
             return
-    if state.room(config.max_bodies):
+    body = _known_body(state, group)
+    if body is not None:
+        join_body(state, body, group.rows[points.seen[group.rows]], points)
+    elif state.room(config.max_bodies):
         start_by_motion(state, group, points, config.alike)
+
+
+def _known_body(state: BodiesState, group: Group) -> Body | None:
+    """Return the body that a group is a part of: one next to it, on the path of which it moves."""
+    members = state.members
+    for body in state.active:
+        if body.label or body.measured_at != state.stamp:
+            continue
+        model = members.model[members.of(body.id)]
+        near = within_reach(transform_points(invert_pose(body.pose), group.place), model)
+        if near.mean() < _SAME_TRACKS:
+            continue
+        if _share_along(state, group.slots, body, group.rows) >= _MOVES_AS_ONE:
+            return body
+    return None
 
 
 def _seat(state: BodiesState, body: Body, group: Group, points: Measured) -> None:
@@ -225,8 +271,8 @@ def _seat(state: BodiesState, body: Body, group: Group, points: Measured) -> Non
     members = state.members
     rest = members.of(body.id)
     members.former[rest], members.body[rest] = body.id, 0
-    back = members.former[group.columns] == body.id
-    pose = align(members.model[group.columns[back]], group.place[back])
+    back = members.former[group.rows] == body.id
+    pose = align(members.model[group.rows[back]], group.place[back])
     body.path[:] = np.nan
     body.path[group.slots] = group.poses @ invert_pose(group.poses[-1]) @ pose
     stamps = state.window.stamps[group.slots[-2:]]
@@ -237,8 +283,8 @@ def _seat(state: BodiesState, body: Body, group: Group, points: Measured) -> Non
     body.moved, body.measured_at, body.moved_at = True, state.stamp, state.stamp
     turn = pose[:3, :3]
     model = (group.place - pose[:3, 3]) @ turn
-    members.join(group.columns, body.id, model, turn.T @ group.information @ turn, 2.0 * body.drift)
-    body.support = len(group.columns)
+    members.join(group.rows, body.id, model, turn.T @ group.information @ turn, 2.0 * body.drift)
+    body.support = len(group.rows)
 
 
 def merge_bodies(state: BodiesState, config: BodiesConfig, points: Measured) -> None:
@@ -283,10 +329,14 @@ def _moves_as_one(
     members = state.members
     pair = [(body, np.flatnonzero((members.body == body.id) & points.seen)) for body in (first, second)]
     pair.sort(key=lambda item: -len(item[1]))
-    path, rows = pair[0][0].path, pair[1][1]
-    useful = slots[np.isfinite(path[slots, 0, 0])]
-    if len(useful) < MIN_SEEN or len(rows) < MIN_SEEN:
-        return False
-    fit = along_path(state.window, useful, rows, path[useful])
-    still = at_rest(state.window, useful, rows).chi2
-    return bool(follows(fit, still).mean() >= _MOVES_AS_ONE)
+    (larger, _), (_, rows) = pair
+    return len(rows) >= MIN_SEEN and _share_along(state, slots, larger, rows) >= _MOVES_AS_ONE
+
+
+def _share_along(state: BodiesState, slots: NDArray[np.intp], body: Body, rows: NDArray[np.intp]) -> float:
+    """Return which part of tracks (N,) follows the path of a body through images (F,)."""
+    useful = slots[np.isfinite(body.path[slots, 0, 0])]
+    if len(useful) < MIN_SEEN:
+        return 0.0
+    fit = along_path(state.window, useful, rows, body.path[useful])
+    return float(fit.follows(at_rest(state.window, useful, rows).chi2).mean())

@@ -1,8 +1,8 @@
-"""The last measured positions of all tracks, and whether they moved as something says they did.
+"""The last measured positions of all tracks.
 
 The noise of a measurement is an ellipsoid: long along the viewing ray, by the depth sensor, and thin across
 it, by the tracker. It is kept as two information values (inverse variances), which are zero where nothing was
-measured, so that sums over a window need no masks.
+measured, so that sums over a window need no masks, and as a quadric, see `body_paths`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cotracker_ros.reconstruction.ellipsoids import ellipsoids, inverse
+from cotracker_ros.reconstruction.ellipsoids import ellipsoids
 from cotracker_ros.reconstruction.types import DepthSource, Tracks3D
 
 _NS = 1e-9
+ROWS, COLUMNS = np.triu_indices(4)
+"""Where the ten entries of a quadric, as it is kept here, are in the symmetric (4, 4) matrix."""
+_SQUARES = np.flatnonzero((ROWS == COLUMNS) & (ROWS < 3))  # of the ten
+_BOTH = np.flatnonzero(COLUMNS < 3)
+_LINEAR = np.flatnonzero((ROWS < 3) & (COLUMNS == 3))
+_CONSTANT = 9
+_ARRAYS = ("xyz", "ray", "across", "along", "quadric")
+_ROOM = 64  # columns by which a window grows
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,17 +42,34 @@ class Measured:
     across: NDArray[np.float64]
     along: NDArray[np.float64]
 
+    def quadrics(self) -> NDArray[np.float64]:
+        """Return the measurements as quadrics, see `body_paths`: (N, 10) entries of the matrices.
+
+        They are zero where not measured.
+        """
+        ray, xyz = np.ascontiguousarray(self.ray.T), np.ascontiguousarray(self.xyz.T)
+        excess = self.along - self.across
+        # The information is across * I + excess * ray * ray^T.
+        stretched = ray * excess
+        linear = self.across * xyz + (ray * xyz).sum(axis=0) * stretched
+        result = np.empty((len(ROWS), len(self.xyz)))
+        result[_BOTH] = ray[ROWS[_BOTH]] * stretched[COLUMNS[_BOTH]]
+        result[_SQUARES] += self.across
+        result[_LINEAR] = -linear
+        result[_CONSTANT] = (linear * xyz).sum(axis=0)
+        return result.T
+
     @property
     def seen(self) -> NDArray[np.bool_]:
         """(N,) bool, measured in this image."""
         return self.across > 0
 
     def covariance(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return (M, 3, 3) covariances of measured tracks, m^2."""
+        """Return (..., 3, 3) covariances of measured tracks by their rows (...), m^2."""
         return ellipsoids(self.ray[rows], 1.0 / self.across[rows], 1.0 / self.along[rows])
 
     def information(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return the (M, 3, 3) inverses of the covariances, 1/m^2."""
+        """Return the (..., 3, 3) inverses of the covariances, 1/m^2."""
         return ellipsoids(self.ray[rows], self.across[rows], self.along[rows])
 
     def sigmas(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -71,10 +96,10 @@ def measured(
     """
     seen = (tracks.source == DepthSource.MEASURED) & np.isfinite(tracks.sigma)
     xyz = tracks.xyz.astype(np.float64)
-    seen &= np.isfinite(xyz).all(axis=1)
+    seen &= np.isfinite(xyz.sum(axis=1))
     xyz[~seen] = 0.0
     offset = xyz - camera[:3, 3]
-    distance = np.maximum(np.sqrt((offset * offset).sum(axis=1)), 1e-6)
+    distance = np.maximum(np.sqrt(np.einsum("ni,ni->n", offset, offset)), 1e-6)
     across = (bearing_sigma * distance) ** 2 + sigma_floor**2
     along = np.where(seen, tracks.sigma, 0.0).astype(np.float64) ** 2 + sigma_floor**2
     return Measured(
@@ -98,161 +123,91 @@ def places(old: NDArray[np.uint32], new: NDArray[np.uint32]) -> tuple[NDArray[np
 class TrackWindow:
     """The measurements of the last images, as a ring of at most `size` of them.
 
+    A track keeps its column of the arrays for as long as it is followed; another one takes it over then.
+
     Attributes:
         size: W, images.
         ids: (N,) ids of the tracks.
+        column: (N,) their columns, of C.
         stamps: (W,) int64 of the images, ns; negative where there is none.
-        xyz: (W, N, 3), see `Measured`.
-        ray: (W, N, 3).
-        across: (W, N).
-        along: (W, N).
+        xyz: (W, C, 3), see `Measured`.
+        ray: (W, C, 3).
+        across: (W, C).
+        along: (W, C).
+        quadric: (W, C, 10), see `Measured.quadrics`.
         slot: Place of the newest image.
         noted: Images taken since the window was made.
     """
 
     size: int
     ids: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    column: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
     stamps: NDArray[np.int64] = field(init=False)
     xyz: NDArray[np.float64] = field(init=False)
     ray: NDArray[np.float64] = field(init=False)
     across: NDArray[np.float64] = field(init=False)
     along: NDArray[np.float64] = field(init=False)
+    quadric: NDArray[np.float64] = field(init=False)
     slot: int = -1
     noted: int = 0
 
     def __post_init__(self) -> None:
         self.stamps = np.full(self.size, -1, np.int64)
-        self.xyz = np.zeros((self.size, len(self.ids), 3))
-        self.ray = np.zeros((self.size, len(self.ids), 3))
-        self.across = np.zeros((self.size, len(self.ids)))
-        self.along = np.zeros((self.size, len(self.ids)))
+        self.xyz = np.zeros((self.size, 0, 3))
+        self.ray = np.zeros((self.size, 0, 3))
+        self.across = np.zeros((self.size, 0))
+        self.along = np.zeros((self.size, 0))
+        self.quadric = np.zeros((self.size, 0, len(ROWS)))
 
     def follow(self, ids: NDArray[np.uint32]) -> None:
         """Put the tracks into the order of `ids`; others are forgotten, new ones have no past."""
         rows, known = places(self.ids, ids)
-        for name in ("xyz", "ray", "across", "along"):
+        column = np.empty(len(ids), np.intp)
+        column[known] = self.column[rows[known]]
+        self._make_room(len(ids))
+        free = np.ones(self.across.shape[1], np.bool_)
+        free[column[known]] = False
+        taken = np.flatnonzero(free)[: len(ids) - int(known.sum())]
+        column[~known] = taken
+        for name in _ARRAYS:
+            getattr(self, name)[:, taken] = 0.0
+        self.ids, self.column = ids, column
+
+    def _make_room(self, count: int) -> None:
+        """Have columns for `count` tracks."""
+        columns = self.across.shape[1]
+        if count <= columns:
+            return
+        for name in _ARRAYS:
             old = getattr(self, name)
-            new = np.zeros((self.size, len(ids), *old.shape[2:]))
-            new[:, known] = old[:, rows[known]]
+            new = np.zeros((self.size, count + _ROOM, *old.shape[2:]))
+            new[:, :columns] = old
             setattr(self, name, new)
-        self.ids = ids
 
     def push(self, stamp: int, points: Measured) -> int:
         """Take the measurements of an image in place of the oldest ones and return their slot."""
         self.slot = (self.slot + 1) % self.size
         self.noted += 1
         self.stamps[self.slot] = stamp
-        self.xyz[self.slot], self.ray[self.slot] = points.xyz, points.ray
-        self.across[self.slot], self.along[self.slot] = points.across, points.along
-        return self.slot
+        slot, column = self.slot, self.column
+        self.xyz[slot, column], self.ray[slot, column] = points.xyz, points.ray
+        self.across[slot, column], self.along[slot, column] = points.across, points.along
+        self.quadric[slot, column] = points.quadrics()
+        return slot
+
+    def at(self, slots: NDArray[np.intp], rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], ...]:
+        """Return what picks tracks, by their rows (N,), in images (F,) from the arrays: (F, N, ...)."""
+        return slots[:, None], self.column[rows]
+
+    def seconds(self, slots: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return times (F,) of images, s, before the last of them."""
+        return np.asarray((self.stamps[slots] - self.stamps[slots[-1]]) * _NS)
 
     def recent(self, seconds: float, count: int) -> NDArray[np.intp]:
         """Return slots of at most `count` images of the last `seconds`, spread evenly, oldest first."""
-        now = self.stamps[self.slot]
-        order = np.argsort(self.stamps, kind="stable")
+        order = (self.slot + 1 + np.arange(self.size)) % self.size
         stamps = self.stamps[order]
-        order = order[(stamps >= 0) & (stamps >= now - seconds / _NS)]
+        order = order[(stamps >= 0) & (stamps >= self.stamps[self.slot] - seconds / _NS)]
         if len(order) > count:
-            order = order[np.round(np.linspace(0, len(order) - 1, count)).astype(np.intp)]
+            order = order[np.arange(count) * (len(order) - 1) // (count - 1)]
         return np.asarray(order, np.intp)
-
-
-@dataclass(frozen=True, eq=False)
-class PathFit:
-    """How well N tracks keep their places in a frame that moves along a path.
-
-    Attributes:
-        chi2: (N,) sum of squared errors, in sigmas.
-        freedom: (N,) its degrees of freedom: three for each measurement after the first.
-        slide: (N,) the part of it that a straight motion within the moving frame explains, three degrees of
-            freedom: it tells slow motions from noise.
-        place: (N, 3) mean position in the moving frame, m.
-        information: (N, 3, 3) inverse covariance of `place`, 1/m^2.
-    """
-
-    chi2: NDArray[np.float64]
-    freedom: NDArray[np.int64]
-    slide: NDArray[np.float64]
-    place: NDArray[np.float64]
-    information: NDArray[np.float64]
-
-    @property
-    def ratio(self) -> NDArray[np.float64]:
-        """(N,) squared error for each degree of freedom, about 1 for tracks that follow the path."""
-        return self.chi2 / np.maximum(self.freedom, 1)
-
-
-def along_path(
-    window: TrackWindow,
-    slots: NDArray[np.intp],
-    columns: NDArray[np.intp],
-    poses: NDArray[np.float64],
-) -> PathFit:
-    """Ask whether tracks move with a frame.
-
-    Args:
-        window: The measurements.
-        slots: (F,) images.
-        columns: (N,) tracks.
-        poses: (F, 4, 4) of the frame in these images.
-    """
-    at = np.ix_(slots, columns)
-    across = window.across[at]
-    excess = window.along[at] - across
-    turn = poses[:, :3, :3]
-    local = (window.xyz[at] - poses[:, None, :3, 3]) @ turn
-    ray = window.ray[at] @ turn
-    total = across.sum(axis=0)
-    start = np.einsum("fn,fni->ni", across, local) / np.maximum(total, 1e-12)[:, None]
-    offset = local - start
-    weighted = across[..., None] * offset + (excess * (ray * offset).sum(axis=2))[..., None] * ray
-    information = np.matmul((ray * excess[..., None]).transpose(1, 2, 0), ray.transpose(1, 0, 2))
-    information[:, (0, 1, 2), (0, 1, 2)] += total[:, None]
-    pull = weighted.sum(axis=0)
-    seen = (across > 0).sum(axis=0)
-    covariance = inverse(np.where((seen > 0)[:, None, None], information, np.eye(3)))
-    step = (covariance @ pull[..., None])[..., 0]
-    chi2 = (offset * weighted).sum(axis=(0, 2)) - (pull * step).sum(axis=1)
-    return PathFit(
-        chi2=np.maximum(chi2, 0.0),
-        freedom=3 * np.maximum(seen - 1, 0),
-        slide=_slide(window.stamps[slots], across, weighted, covariance),
-        place=start + step,
-        information=information,
-    )
-
-
-def _slide(
-    stamps: NDArray[np.int64],
-    across: NDArray[np.float64],
-    weighted: NDArray[np.float64],
-    covariance: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return `PathFit.slide` of weighted offsets (F, N, 3) from the mean places of `covariance` (N, 3, 3)."""
-    seconds = ((stamps - stamps[-1]) * _NS)[:, None]
-    total = np.maximum(across.sum(axis=0), 1e-12)
-    centred = seconds - (seconds * across).sum(axis=0) / total
-    moment = (across * centred * centred).sum(axis=0) / total
-    pull = (centred[..., None] * weighted).sum(axis=0)
-    chi2 = (pull * (covariance @ pull[..., None])[..., 0]).sum(axis=1)
-    return np.asarray(chi2 / np.maximum(moment, 1e-12))
-
-
-def at_rest(window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.intp]) -> PathFit:
-    """Ask whether tracks stand still."""
-    return along_path(window, slots, columns, np.broadcast_to(np.eye(4), (len(slots), 4, 4)))
-
-
-def displacement(
-    window: TrackWindow, slots: NDArray[np.intp], columns: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """Return how tracks (N,) got on in images (F,) at the constant velocity that fits best, (N, 3) m."""
-    at = np.ix_(slots, columns)
-    there = window.across[at] > 0
-    count = np.maximum(there.sum(axis=0), 1)
-    time = ((window.stamps[slots] - window.stamps[slots[-1]]) * _NS)[:, None]
-    offset = np.where(there, time - (there * time).sum(axis=0) / count, 0.0)
-    moment = np.maximum((offset * offset).sum(axis=0), 1e-12)
-    # The times' mean is taken out, so the positions' need not be.
-    velocity = (offset[..., None] * window.xyz[at]).sum(axis=0) / moment[:, None]
-    return np.asarray(velocity * np.ptp(offset, axis=0)[:, None])
