@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction import CameraModel, Lifter, LifterConfig, SceneUpdate, TransformBuffer
 from cotracker_ros.synthetic.sequences import RgbdSequence
-from cotracker_ros.tracking import PointTracker, SessionConfig, TrackingSession
+from cotracker_ros.tracking import KltTracker, PointTracker, SessionConfig, TrackingSession
 from cotracker_ros.tracking.types import Tracks
 
 WORLD, ODOM, OPTICAL = "world", "odom", "camera_optical_frame"
@@ -23,7 +23,7 @@ CAMERA_POSES = {
 """Where the camera's pose comes from, and the lifter's settings for it."""
 
 _REPLENISH_EVERY = 5  # images
-_RETIRE_AFTER = 40  # images
+_RETIRE_AFTER = 40  # images, where the tracker does not find hidden points again
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ class ScenePipeline:
             seed_count=points,
             budget=points,
             replenish_every=_REPLENISH_EVERY,
-            retire_after=_RETIRE_AFTER,
+            retire_after=_RETIRE_AFTER if isinstance(tracker, KltTracker) else 0,
         )
         self._session = TrackingSession(tracker, settings)
         buffers = [TransformBuffer() for _ in configs]

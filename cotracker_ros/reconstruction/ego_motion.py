@@ -41,6 +41,7 @@ from cotracker_ros.reconstruction.rigid import about_other_point
 from cotracker_ros.reconstruction.scene import Odometry, OdometryState
 
 _NS = 1e-9
+_ALIKE = 4.0  # times the variance when the view is obstructed: voters beside what moves slip alike
 
 
 class EgoMotion:
@@ -223,7 +224,8 @@ class EgoMotion:
         gap = (observed.stamp - state.measured) * _NS
         outlook = Outlook(
             pose=self.predict(observed.stamp),
-            covariance=prediction_covariance(state.twist_covariance, gap, config),
+            covariance=state.filtered + prediction_covariance(state.twist_covariance, gap, config),
+            alike=_ALIKE if state.obstructed else 1.0,
             reach=np.array([config.max_speed, config.max_turn]) * gap,
             last=state.pose,
         )
@@ -241,6 +243,7 @@ class EgoMotion:
             state.twist, state.twist_covariance = np.zeros(6), free_twist(config)
         else:
             follow_twist(state, fit, gap, config)
+        state.filtered = fit.filtered
         state.pose, state.measured, state.status = fit.pose, observed.stamp, OdometryState.TRACKING
         fit, said = consider(state.landmarks, rows, fit, agrees)
         state.by_focal = fit.by_focal

@@ -24,7 +24,6 @@ _NOISES = (0.5, 5.0)  # bounds of `EgoMotionState.noise`
 _HALF = 0.455  # median of a squared standard normal
 _ENOUGH = 20  # landmarks whose errors say something of the noise
 _SEASONED = 3  # hits of the landmarks by whose errors the noise is judged
-_ALIKE = 4.0  # times the variance when the view is obstructed: voters beside what moves slip alike
 
 
 @dataclass
@@ -36,6 +35,7 @@ class EgoMotionState:
         landmarks: Of all tracks.
         pose: (4, 4) fixed_from_camera of the last measured image.
         covariance: (6, 6) of it.
+        filtered: See `PoseFit`.
         twist: (6,) velocity in the camera's axes, m/s and rad/s.
         twist_covariance: (6, 6) of it.
         epoch: Of the tracks; None where nothing that was measured before counts any longer.
@@ -58,6 +58,7 @@ class EgoMotionState:
     landmarks: Landmarks = field(default_factory=lambda: no_landmarks([]))
     pose: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
     covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((6, 6)))
+    filtered: NDArray[np.float64] = field(default_factory=lambda: np.zeros((6, 6)))
     twist: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
     twist_covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((6, 6)))
     epoch: int | None = None
@@ -156,7 +157,7 @@ def measured_covariance(
     way = float(weight @ _ways(state, observed, used))
     by_focal = state.by_focal * state.focal.sigma(config.focal_sigma)
     return (
-        fit.covariance * (_ALIKE if state.obstructed else 1.0)
+        fit.covariance
         + about_other_point(common, fit.pose[:3, 3])
         + systematic_covariance(way, depth, state.twist, config)
         + np.outer(by_focal, by_focal)

@@ -62,7 +62,7 @@ def find_back(state: EgoMotionState, observed: Observation, config: EgoMotionCon
     if len(rows) < config.min_points or (observed.stamp - state.searched) * _NS < _PAUSE:
         return 0
     state.searched = observed.stamp
-    outlook = Outlook(state.pose, state.covariance, np.full(2, np.inf), state.pose)
+    outlook = Outlook(state.pose, state.covariance, 1.0, np.full(2, np.inf), state.pose)
     candidates = candidates_among(former, observed, rows, config)
     finding = find_pose(candidates, outlook, config, state.generator, lost=True)
     agrees = finding.agrees

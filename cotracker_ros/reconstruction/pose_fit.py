@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ class PoseFit:
     Attributes:
         pose: (4, 4) fixed_from_camera.
         covariance: (6, 6) of its `delta` given the landmarks; infinite where they do not fix it.
+        filtered: (6, 6) covariance by a filter that takes the landmarks' errors for new in each image.
         errors: Of the landmarks.
         seen: Where they should be seen.
         weighted: (6, 3, M) derivatives by the pose, times the inverse covariances of the errors.
@@ -58,6 +59,7 @@ class PoseFit:
 
     pose: NDArray[np.float64]
     covariance: NDArray[np.float64]
+    filtered: NDArray[np.float64]
     errors: LandmarkErrors
     seen: Projection
     weighted: NDArray[np.float64]
@@ -114,7 +116,21 @@ def fit_pose(
     normal = (weighted * np.where(agrees, plain, 0.0)).reshape(6, -1) @ seen.by_pose.reshape(6, -1).T
     inflation = robust_inflation(squared[agrees], cutoff, dimensions=3)
     errors = LandmarkErrors(squared, residual.T, spread, noise)
-    return PoseFit(pose, covariance_of(normal) * inflation, errors, seen, weighted, information)
+    spread_of_pose = covariance_of(normal) * inflation
+    return PoseFit(pose, spread_of_pose, spread_of_pose, errors, seen, weighted, information)
+
+
+def at_pose(
+    fit: PoseFit,
+    pose: NDArray[np.float64],
+    filtered: NDArray[np.float64],
+    sighting: Sighting,
+    position: NDArray[np.float64],
+) -> PoseFit:
+    """Return a fit with another pose (4, 4), near its own, filtered to `filtered` (6, 6); see `PoseFit`."""
+    residual, squared = _errors(pose, position, sighting.uvw.T, fit.information)
+    errors = replace(fit.errors, squared=squared, residual=residual.T)
+    return replace(fit, pose=pose, filtered=filtered, errors=errors)
 
 
 def errors_from(

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
 from cotracker_ros.reconstruction.landmarks import Landmarks
 from cotracker_ros.reconstruction.observation import Observation
-from cotracker_ros.reconstruction.pose_fit import PoseFit, fit_pose
-from cotracker_ros.reconstruction.rigid import consensus, difference
+from cotracker_ros.reconstruction.pose_fit import PoseFit, at_pose, fit_pose
+from cotracker_ros.reconstruction.rigid import consensus, difference, moved
 from cotracker_ros.reconstruction.sighting import Sighting
 
 _TINY = 1e-9  # of trust: nobody counts
 _TIE = 0.9  # two motions whose points count so nearly the same cannot be told apart
 _GATE = 3.0  # sigmas of a prediction that a pose near it keeps within
+_CONSISTENT = 25.0  # squared distance of a pose from its prediction, sigmas: 3 in 10,000 are further off
+_MANY = 32  # landmarks that are believed to tell a sudden motion
 _NO_DEPTH = 100.0  # 1/m^2: variance of an inverse depth from which on it counts as not measured
 _TRUSTED = 10  # hits from which on a landmark counts no more for more of them
 _DOUBT = 0.5  # what a miss leaves of what a landmark counts ...
@@ -30,13 +32,16 @@ class Outlook:
 
     Attributes:
         pose: (4, 4) fixed_from_camera.
-        covariance: (6, 6) of it, against the last pose that was measured.
+        covariance: (6, 6) of it, against the landmarks.
+        alike: How many times larger the variance of a pose by landmarks is than they say, as they may be
+            wrong together.
         reach: (2,) how far it can have come since then at most, m and rad.
         last: (4, 4) the last pose that was measured.
     """
 
     pose: NDArray[np.float64]
     covariance: NDArray[np.float64]
+    alike: float
     reach: NDArray[np.float64]
     last: NDArray[np.float64]
 
@@ -244,6 +249,11 @@ def _judged(
         return replace(finding, reason=f"only {count} of {len(agrees)} points agree on one motion")
     if share < config.min_share:
         return replace(finding, reason=f"only {_percent(share)} of the points agree on one motion")
+    if not lost:
+        fit = _with_prediction(fit, seen, outlook)
+        finding = Finding(fit, agrees, "")
+        if count < _MANY and _distance(fit, outlook) > _CONSISTENT:
+            return replace(finding, reason=f"only {count} points say that the camera suddenly moved")
     worst_shift, worst_turn = _worst(fit.covariance[:3, :3]), _worst(fit.covariance[3:, 3:])
     if worst_shift > config.max_translation_sigma or worst_turn > config.max_rotation_sigma:
         return replace(
@@ -259,6 +269,28 @@ def _judged(
             reason=f"the points say the camera jumped by {shift:.2f} m and {np.degrees(turn):.0f} degrees",
         )
     return finding
+
+
+def _distance(fit: PoseFit, outlook: Outlook) -> float:
+    """Return the squared distance of a pose from its prediction, sigmas."""
+    delta = difference(fit.pose, outlook.pose)
+    return float(delta @ np.linalg.solve(outlook.covariance + fit.covariance, delta))
+
+
+def _with_prediction(fit: PoseFit, seen: Candidates, outlook: Outlook) -> PoseFit:
+    """Return a pose with what the motion before says of it (a Kalman filter), unless it moved suddenly.
+
+    Many landmarks tell more than any prediction; with few of them in a corner of the view it holds the pose.
+    That does not make it more certain: their errors are much the same in the next image.
+    """
+    noise = outlook.alike * fit.covariance
+    fit = replace(fit, covariance=noise, filtered=noise)
+    if not np.isfinite(noise).all() or _distance(fit, outlook) > _CONSISTENT:
+        return fit
+    gain = np.linalg.solve(outlook.covariance + noise, outlook.covariance).T
+    pose = moved(outlook.pose, gain @ difference(fit.pose, outlook.pose))
+    filtered = (np.eye(6) - gain) @ outlook.covariance
+    return at_pose(fit, pose, (filtered + filtered.T) / 2, seen.sighting, seen.position)
 
 
 def _worst(covariance: NDArray[np.float64]) -> float:
