@@ -84,7 +84,15 @@ class Body:
     def stand(self) -> None:
         """Put it where it was first seen, ready to move in any way."""
         self.pose, self.twist = self.start, np.zeros(6)
-        self.covariance = _unknown_motion(self.datum)
+        self.covariance = _unknown_motion(1e-3 * self.datum)
+
+    def set_off(self, pose: NDArray[np.float64], covariance: NDArray[np.float64]) -> None:
+        """Put it where it was seen away from its start.
+
+        Nobody knows since when it moves, so the way there does not tell how fast. `covariance` is (6, 6).
+        """
+        self.pose, self.twist = pose, np.zeros(6)
+        self.covariance = _unknown_motion(covariance)
 
     def told(self, members: Members, stamp: int) -> RigidBody:
         """Return what is published of it at `stamp`."""
@@ -198,23 +206,32 @@ def start_by_motion(state: BodiesState, group: Group, points: Measured, alike: f
     """Make a body of tracks that were found to move together; `alike` is `BodiesConfig.alike`."""
     rows, stamps = group.rows, state.window.stamps[group.slots]
     path, middle = group.poses, group.poses[-1, :3, 3]
-    seconds = (stamps - stamps[-1]) * _NS
-    late = np.flatnonzero((seconds >= -_START_SECONDS) & (seconds < 0))
-    if not len(late):
-        late = np.array([len(seconds) - 2])
-    changes = np.stack([difference(path[k], path[-1]) for k in late])
-    moment = float(seconds[late] @ seconds[late])
-    twist = seconds[late] @ changes / moment
+    twist, weight = late_twist(path, (stamps - stamps[-1]) * _NS)
     seen = np.flatnonzero(points.seen[rows])
     single = _datum(group.place[seen] - middle, points.information(rows[seen]), alike)
-    # The newest pose is in all differences, the older ones average out.
-    weight = 1.0 / moment + float(seconds[late].sum()) ** 2 / moment**2
     noise = np.diag([0.05**2] * 3 + [0.2**2] * 3)
     spread = single * weight + noise
     body = _start(state, "", rows, middle, group.place, group.information, single, twist, spread)
     body.path[group.slots] = path
     body.moved = True
     return body
+
+
+def late_twist(path: NDArray[np.float64], seconds: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Return the twist (6,) at the end of a path, and its variance as a multiple of that of a pose, 1/s^2.
+
+    Args:
+        path: (F, 4, 4) poses.
+        seconds: (F,) their times, the last one 0 and the others before.
+    """
+    late = np.flatnonzero((seconds >= -_START_SECONDS) & (seconds < 0))
+    if not len(late):
+        late = np.array([len(seconds) - 2])
+    changes = np.stack([difference(path[k], path[-1]) for k in late])
+    moment = float(seconds[late] @ seconds[late])
+    # The newest pose is in all differences, the older ones average out.
+    weight = 1.0 / moment + float(seconds[late].sum()) ** 2 / moment**2
+    return seconds[late] @ changes / moment, weight
 
 
 def _start(
@@ -231,7 +248,7 @@ def _start(
     pose = np.eye(4)
     pose[:3, 3] = middle
     model = place - middle
-    covariance = _unknown_motion(datum)
+    covariance = _unknown_motion(1e-3 * datum)
     if twist_covariance is not None:
         covariance[6:, 6:] = twist_covariance
     body = Body(
@@ -254,11 +271,11 @@ def _start(
     return body
 
 
-def _unknown_motion(datum: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the (12, 12) covariance of a body at its start that may move in any way."""
-    covariance = np.diag([0.0] * 6 + [_START_SPEED[0] ** 2] * 3 + [_START_SPEED[1] ** 2] * 3)
-    covariance[:6, :6] = 1e-3 * datum
-    return covariance
+def _unknown_motion(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the (12, 12) covariance of a body that may move in any way; its pose's is (6, 6)."""
+    result = np.diag([0.0] * 6 + [_START_SPEED[0] ** 2] * 3 + [_START_SPEED[1] ** 2] * 3)
+    result[:6, :6] = covariance
+    return result
 
 
 def _datum(

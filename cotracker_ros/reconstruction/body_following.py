@@ -82,9 +82,9 @@ def follow_labels(state: BodiesState, config: BodiesConfig, points: Measured) ->
 
 
 def _carry_on(bodies: list[Body], state: BodiesState, config: BodiesConfig) -> BodyStates:
-    """Return where bodies are by their twists, and put those that have ever moved there."""
+    """Return where bodies are by their twists, and put those that do not stand there."""
     for body in bodies:
-        if not body.moved:
+        if body.standing:
             body.stand()
     stacked = BodyStates(
         np.array([body.pose for body in bodies]),
@@ -95,7 +95,7 @@ def _carry_on(bodies: list[Body], state: BodiesState, config: BodiesConfig) -> B
     agility = np.array([body.agility for body in bodies])
     after = predict(stacked, state.seconds, agility, density)
     for k, body in enumerate(bodies):
-        if body.moved:
+        if not body.standing:
             body.pose, body.twist, body.covariance = after.pose[k], after.twist[k], after.covariance[k]
     return after
 
@@ -176,8 +176,7 @@ def _measure(
             body.leaving += 1
             if body.leaving < _LEAVES_AFTER:
                 # It may be a part only that moves: nothing but the pose is believed yet.
-                body.pose, body.twist = found.states.pose[k], found.states.twist[k]
-                body.covariance, body.measured_at = found.states.covariance[k], state.stamp
+                _leave(body, found.states, k, state.stamp)
                 continue
         result, row = found, k
         if not _believable(body, result, row, count, state, config):
@@ -206,6 +205,15 @@ def _refine(sight: _Sight, kept: NDArray[np.bool_], members: Members, points: Me
     members.observe(rows, local[kept], turn.transpose(0, 2, 1) @ points.information(rows) @ turn)
 
 
+def _leave(body: Body, states: BodyStates, row: int, stamp: int) -> None:
+    """Take over the pose of a body that was seen away from its start, but may still be found to stand."""
+    if body.leaving == 1:
+        body.set_off(states.pose[row], states.covariance[row, :6, :6])
+    else:
+        body.pose, body.twist, body.covariance = states.pose[row], states.twist[row], states.covariance[row]
+    body.measured_at = stamp
+
+
 def _move(body: Body, result: Correction, row: int, stamp: int) -> None:
     """Take over a measured pose."""
     body.pose, body.twist = result.states.pose[row], result.states.twist[row]
@@ -231,9 +239,9 @@ def _still_there(
         points: Its measured members, (M,).
         gate_sigmas: Members with a larger error do not agree.
     """
-    information = points.seen_from(body.pose[None]).information[0]
+    information = points.seen_from(body.start[None]).information[0]
     model = points.model[0]
-    start = transform_points(body.pose, model)
+    start = transform_points(body.start, model)
     got = points.xyz[0] - start
     errors = np.einsum("ni,nij,nj->n", got, information, got)
     # How far each got on the way that all would have gone together: one is all of it, none is zero.
@@ -251,6 +259,7 @@ def _still_there(
 
 def _stand(body: Body, state: BodiesState, rows: NDArray[np.intp]) -> None:
     """Note that members, as rows, of a body that has not moved yet are where they were."""
+    body.stand()
     body.measured_at, body.support = state.stamp, len(rows)
     body.stood, body.leaving = body.stood + 1, 0
     # Its place becomes known better than by the first image, but not for ever: errors of depth stay.

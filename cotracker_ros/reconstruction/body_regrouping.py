@@ -11,6 +11,7 @@ from cotracker_ros.reconstruction.body import (
     Candidate,
     join_body,
     join_other,
+    late_twist,
     start_by_motion,
 )
 from cotracker_ros.reconstruction.body_config import BodiesConfig
@@ -275,9 +276,7 @@ def _seat(state: BodiesState, body: Body, group: Group, points: Measured) -> Non
     pose = align(members.model[group.rows[back]], group.place[back])
     body.path[:] = np.nan
     body.path[group.slots] = group.poses @ invert_pose(group.poses[-1]) @ pose
-    stamps = state.window.stamps[group.slots[-2:]]
-    body.twist = difference(body.path[group.slots[-1]], body.path[group.slots[-2]])
-    body.twist = body.twist / max(float(stamps[1] - stamps[0]) * _NS, 1e-3)
+    body.twist, _ = late_twist(body.path[group.slots], state.window.seconds(group.slots))
     body.pose = pose
     body.covariance = np.diag([0.02**2] * 3 + [0.05**2] * 3 + [0.2**2] * 3 + [0.5**2] * 3)
     body.moved, body.measured_at, body.moved_at = True, state.stamp, state.stamp

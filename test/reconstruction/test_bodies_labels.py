@@ -43,6 +43,23 @@ def test_of_labelled_tracks_those_that_move_are_the_body():
     assert np.mean(follower.nees) / 6 < 3
 
 
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
+@pytest.mark.parametrize("speed", [0.1, 0.3])
+def test_body_that_sets_off_is_not_faster_than_it_is(speed, correlation):
+    """The way from where it stood was not made within the image in which it is noticed."""
+    thing = Thing(
+        steps(pose(-0.5, 0, 2), (1, STILL, STILL), (9, (speed, 0, 0), STILL)), box_points(20), label="cup"
+    )
+    world = World([thing], correlation=correlation)
+    follower = Follower(world, 0)
+    run(world, BodyTracker(), 75, follower)
+    along = [
+        error[0] for error, frame in zip(follower.twist_errors, follower.frames, strict=True) if frame >= 30
+    ]
+    assert max(along) < 0.08
+    assert max(abs(error) for error in along[12:]) < 0.06
+
+
 def test_labelled_body_keeps_to_itself():
     carried = moving(pose(-0.5, 0, 2), (0.3, 0, 0), (0, 0.2, 0))
     cup, hand = Thing(carried, box_points(12), label="cup"), Thing(carried, box_points(20, seed=1) + 0.2)
