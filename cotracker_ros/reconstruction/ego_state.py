@@ -84,7 +84,9 @@ def new_state() -> EgoMotionState:
 
 def carried_on(state: EgoMotionState, stamp: int, config: EgoMotionConfig) -> NDArray[np.float64]:
     """Return the (4, 4) pose expected at `stamp` ns by the last one and its velocity, which dies away."""
-    gap = max((stamp - state.measured) * _NS, 0.0)
+    gap = (stamp - state.measured) * _NS
+    if gap <= 0:
+        return state.pose.copy()
     way = state.twist * (config.coast_seconds * -np.expm1(-gap / config.coast_seconds))
     pose = state.pose.copy()
     pose[:3, 3] += pose[:3, :3] @ way[:3]

@@ -250,9 +250,9 @@ def _judged(
     if share < config.min_share:
         return replace(finding, reason=f"only {_percent(share)} of the points agree on one motion")
     if not lost:
-        fit = _with_prediction(fit, seen, outlook)
+        fit, sudden = _with_prediction(fit, seen, outlook)
         finding = Finding(fit, agrees, "")
-        if count < _MANY and _distance(fit, outlook) > _CONSISTENT:
+        if sudden and count < _MANY:
             return replace(finding, reason=f"only {count} points say that the camera suddenly moved")
     worst_shift, worst_turn = _worst(fit.covariance[:3, :3]), _worst(fit.covariance[3:, 3:])
     if worst_shift > config.max_translation_sigma or worst_turn > config.max_rotation_sigma:
@@ -271,26 +271,25 @@ def _judged(
     return finding
 
 
-def _distance(fit: PoseFit, outlook: Outlook) -> float:
-    """Return the squared distance of a pose from its prediction, sigmas."""
-    delta = difference(fit.pose, outlook.pose)
-    return float(delta @ np.linalg.solve(outlook.covariance + fit.covariance, delta))
+def _with_prediction(fit: PoseFit, seen: Candidates, outlook: Outlook) -> tuple[PoseFit, bool]:
+    """Return a pose with what the motion before says of it (a Kalman filter), and whether it moved suddenly.
 
-
-def _with_prediction(fit: PoseFit, seen: Candidates, outlook: Outlook) -> PoseFit:
-    """Return a pose with what the motion before says of it (a Kalman filter), unless it moved suddenly.
+    Then that says nothing.
 
     Many landmarks tell more than any prediction; with few of them in a corner of the view it holds the pose.
     That does not make it more certain: their errors are much the same in the next image.
     """
     noise = outlook.alike * fit.covariance
     fit = replace(fit, covariance=noise, filtered=noise)
-    if not np.isfinite(noise).all() or _distance(fit, outlook) > _CONSISTENT:
-        return fit
-    gain = np.linalg.solve(outlook.covariance + noise, outlook.covariance).T
-    pose = moved(outlook.pose, gain @ difference(fit.pose, outlook.pose))
-    filtered = (np.eye(6) - gain) @ outlook.covariance
-    return at_pose(fit, pose, (filtered + filtered.T) / 2, seen.sighting, seen.position)
+    if not np.isfinite(noise).all():
+        return fit, False
+    delta = difference(fit.pose, outlook.pose)
+    solved = np.linalg.solve(outlook.covariance + noise, np.column_stack([outlook.covariance, delta]))
+    if delta @ solved[:, 6] > _CONSISTENT:
+        return fit, True
+    pose = moved(outlook.pose, outlook.covariance @ solved[:, 6])
+    filtered = outlook.covariance - outlook.covariance @ solved[:, :6]
+    return at_pose(fit, pose, (filtered + filtered.T) / 2, seen.sighting, seen.position), False
 
 
 def _worst(covariance: NDArray[np.float64]) -> float:

@@ -61,11 +61,12 @@ def _rotation(x: float, y: float, z: float) -> NDArray[np.float64]:
 def rotation_log(rotation: ArrayLike) -> NDArray[np.float64]:
     """Return the rotation vector (3,), rad, at most pi long, of a (3, 3) rotation."""
     r = np.asarray(rotation, dtype=np.float64)
-    axis = np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]]) / 2
-    sine, cosine = float(np.linalg.norm(axis)), (float(np.trace(r)) - 1) / 2
-    angle = float(np.arctan2(sine, cosine))
+    (a, b, c), (d, e, f), (g, h, i) = r.tolist()
+    axis = np.array([h - f, c - g, d - b]) / 2
+    sine, cosine = math.sqrt((h - f) ** 2 + (c - g) ** 2 + (d - b) ** 2) / 2, (a + e + i - 1) / 2
+    angle = math.atan2(sine, cosine)
     if sine > 1e-6:
-        return np.asarray(axis * (angle / sine))
+        return axis * (angle / sine)
     if cosine > 0:
         return axis
     # Half a turn: the antisymmetric part vanishes, the symmetric part is 2 * axis * axis^T - 1.

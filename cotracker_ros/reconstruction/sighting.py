@@ -76,10 +76,12 @@ def seen_from(
     Returns:
         (3, M) of u, v, w, and (M,) bool, which lie in front of the camera; the others' values mean nothing.
     """
-    x, y, z = pose[:3, :3].T @ (position - pose[:3, 3]).T
-    ahead = z > _NEAREST
-    w = 1 / np.where(ahead, z, 1.0)
-    return np.stack([x * w, y * w, w]), ahead
+    uvw = pose[:3, :3].T @ (position - pose[:3, 3]).T
+    ahead = uvw[2] > _NEAREST
+    w = 1 / np.maximum(uvw[2], _NEAREST)
+    uvw *= w
+    uvw[2] = w
+    return uvw, ahead
 
 
 def project(pose: NDArray[np.float64], position: NDArray[np.float64]) -> Projection:
