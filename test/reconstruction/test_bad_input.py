@@ -121,7 +121,7 @@ def test_depth_that_is_scaled_from_one_image_on_contradicts_what_is_known(sequen
 def test_depth_of_50_ms_before(sequence, inputs):
     late = changed(inputs, range(1, COUNT), depth=lambda k: inputs[k - 1].depth)
     found = Outcome(late, sequence.camera_poses)
-    # The camera moves at 0.25 m/s: depth is 1.2 cm off at most, too little to notice: the covariance covers it.
+    # The camera moves at 0.25 m/s: depth is 1.2 cm off at most, too little to notice: sigma covers it.
     found.check()
     assert found.tracking.all()
     assert np.linalg.norm(found.errors[:, :3], axis=1).max() < 0.03

@@ -146,7 +146,8 @@ def _placed(xyz, *, votes):
     uvw = np.column_stack([xyz[:, :2] / xyz[:, 2:], 1 / xyz[:, 2]])
     sighting = Sighting(uvw, np.full((count, 3), 1e-6))
     landmarks = no_landmarks(np.arange(1, count + 1))
-    placed = admit(landmarks, np.arange(count), sighting, np.eye(4), np.zeros(6), np.zeros((6, 6)), 0, votes=votes)
+    rows = np.arange(count)
+    placed = admit(landmarks, rows, sighting, np.eye(4), np.zeros(6), np.zeros((6, 6)), 0, votes=votes)
     return placed, sighting
 
 
