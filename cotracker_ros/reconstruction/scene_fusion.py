@@ -14,7 +14,7 @@ from cotracker_ros.reconstruction.dense import DenseError, DenseMap
 from cotracker_ros.reconstruction.depth_history import DepthHistory, DepthImage
 from cotracker_ros.reconstruction.lifter import Lifter
 from cotracker_ros.reconstruction.poses import transform_points
-from cotracker_ros.reconstruction.scene import OdometryState, SceneUpdate
+from cotracker_ros.reconstruction.scene import Odometry, OdometryState, SceneUpdate
 from cotracker_ros.reconstruction.transforms import TransformError
 from cotracker_ros.reconstruction.types import DepthSource
 
@@ -48,6 +48,7 @@ class SceneFusion:
         self._depth = DepthHistory(lifter.config.history_seconds, lifter.config.history_images)
         self._camera: CameraModel | None = None
         self._fixed_frame = ""
+        self._astray = False
 
     def add_image(self, stamp: int, rgb: NDArray[np.uint8], frame_id: str) -> None:
         """Keep an image until its scene comes; the oldest of too many that wait is let go.
@@ -80,6 +81,7 @@ class SceneFusion:
         Returns:
             Whether it was fused; when not, it was passed over (`DenseConfig.every`) or counted in `skipped`.
         """
+        self._follow_odometry(scene.odometry)
         with self._lock:
             stamp = scene.tracks.stamp
             found = self._images.pop(stamp, None)
@@ -97,6 +99,13 @@ class SceneFusion:
             self.skipped += 1
             self.last_event = str(error)
             return False
+
+    def _follow_odometry(self, odometry: Odometry | None) -> None:
+        """Begin anew when nobody waits any longer for a lost camera: the map then lies elsewhere."""
+        astray = odometry is not None and odometry.astray
+        if self._astray and odometry is not None and not (astray or odometry.found_back):
+            self.dense.reset()
+        self._astray = astray
 
     def _fuse(
         self, scene: SceneUpdate, frame_id: str, rgb: NDArray[np.uint8], depth: NDArray[np.float32]
@@ -122,6 +131,8 @@ class SceneFusion:
         odometry = scene.odometry
         if odometry is None or odometry.state != OdometryState.TRACKING:
             raise DenseError("the camera's pose was not measured in the image")
+        if odometry.astray:
+            raise DenseError("the camera was lost, and its pose goes on from a guess")
         # The odometry may be the robot's.
         return odometry.pose @ self._lookup(odometry.child_frame_id, frame_id, odometry.stamp)
 

@@ -264,9 +264,10 @@ class RerunOutput:
         self._log("odometry/state", rr.Scalars(int(odometry.state)))
         self._log("odometry/position_sigma_m", rr.Scalars(sigma))
         self._log("odometry/speed_m_per_s", rr.Scalars(np.linalg.norm(odometry.twist[:3])))
-        sentence = f"{odometry.state.name.lower()}: {odometry.reason}".removesuffix(": ")
+        reason = odometry.reason or ("the pose goes on from a guess" if odometry.astray else "")
+        sentence = f"{odometry.state.name.lower()}: {reason}".removesuffix(": ")
         if sentence != self._state:
-            level = rr.TextLogLevel.INFO if odometry.state == 0 else rr.TextLogLevel.WARN
+            level = rr.TextLogLevel.INFO if not reason else rr.TextLogLevel.WARN
             self._log("odometry/log", rr.TextLog(sentence, level=level))
             self._state = sentence
 

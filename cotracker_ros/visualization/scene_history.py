@@ -117,6 +117,8 @@ class SceneHistory:
             if odometry.frame_id != self._path_frame:
                 self._path.clear()
             self._path_frame = odometry.frame_id
+            if odometry.found_back:
+                self._jump(tracks)
             camera = None if odometry.state == OdometryState.LOST else odometry.pose
         self._follow(camera)
 
@@ -144,6 +146,12 @@ class SceneHistory:
         self._path.clear()
         self._here = None
         self._newest = None
+
+    def _jump(self, tracks: Tracks3D) -> None:
+        """Begin trails and path anew at `tracks`, as the past was told from a wrong pose."""
+        self._recent.clear()
+        self._recent.append(tracks)
+        self._follow(None)
 
     def _follow(self, camera: NDArray[np.float64] | None) -> None:
         self._here = None if camera is None else camera[:3, 3].copy()

@@ -82,6 +82,19 @@ def test_the_pose_by_the_tracks_counts_where_it_is_asked_for():
     assert np.median(fusion.dense.mesh().xyz[:, 2]) == pytest.approx(WALL + 1, abs=VOXEL)
 
 
+def test_a_guessed_pose_is_not_fused_and_a_lost_map_begins_anew():
+    fusion, lifter = make_fusion(camera_pose="tracks", target_frame="odom")
+    right = Odometry(0, "odom", OPTICAL, pose(), ZERO, np.zeros(6), ZERO, OdometryState.TRACKING, "", 4)
+    astray, back = replace(right, astray=True), replace(right, found_back=True)
+    elsewhere = replace(right, pose=pose(0, 0, 5))
+    nearest = []
+    for frame, odometry in enumerate([right, astray, back, astray, elsewhere]):
+        fused = fusion.add_scene(replace(feed(fusion, lifter, frame, pose()), odometry=odometry))
+        assert fused is not odometry.astray
+        nearest.append(fusion.dense.mesh().xyz[:, 2].min())
+    assert max(nearest[:4]) < 5 < nearest[4]
+
+
 def test_the_pose_of_the_robot_is_taken_to_the_camera():
     fusion, lifter = make_fusion(camera_pose="tracks", target_frame="odom", base_frame="base")
     lifter.transforms.set("base", OPTICAL, 0, pose(0, 0, 0.5), True)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scenes import CAMERA, FIXED, odometry, pose_at, scene, tracks_3d
@@ -46,6 +48,16 @@ def test_where_the_camera_was_lost_the_path_has_a_gap():
         if state == OdometryState.LOST:
             assert np.isnan(history.view().path[-1]).all(), "a guess is not drawn"
     np.testing.assert_allclose(history.view().path[:, 0], [0, 0.1, np.nan, 0.5])
+
+
+def test_where_the_camera_was_found_back_trails_and_path_begin_anew():
+    history = SceneHistory(5)
+    for i in range(4):
+        found = replace(odometry(i, x=7.0 if i < 3 else 1.0), found_back=i == 3)
+        history.add(SceneUpdate(tracks_3d(i), found, None))
+    view = history.view()
+    np.testing.assert_allclose(view.path[:, 0], [7, np.nan, 1])
+    assert len(view.trails()) == 1
 
 
 def test_another_epoch_or_frame_starts_anew():
