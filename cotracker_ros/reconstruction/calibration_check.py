@@ -97,7 +97,7 @@ def consider(
     by_focal = solve_normal(weighted @ by_pose.reshape(6, -1).T, weighted @ direct.reshape(-1))
     left = direct - (by_focal @ by_pose.reshape(6, -1)).reshape(direct.shape)
     across = np.einsum("abm,bm->am", fit.information, left) * counted
-    return replace(fit, by_focal=by_focal), _said(across, left, fit.errors.residual.T)
+    return replace(fit, by_focal=by_focal), _said(across, left, fit.errors.residual)
 
 
 def _said(

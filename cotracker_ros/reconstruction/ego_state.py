@@ -152,7 +152,7 @@ def measured_covariance(
         config: Knows by how much tracks drift.
     """
     used = rows[agrees]
-    weight = 1 / (fit.errors.spread[agrees, 0, 0] + fit.errors.spread[agrees, 1, 1])
+    weight = 1 / (fit.errors.spread[0, 0, agrees] + fit.errors.spread[1, 1, agrees])
     weight = weight / weight.sum()
     common = (weight @ state.landmarks.inherited[used].reshape(-1, 36)).reshape(6, 6)
     depth = 1 / float(observed.sighting.uvw[used, 2].mean())
@@ -175,14 +175,14 @@ def judged_noise(
     config: EgoMotionConfig,
 ) -> NDArray[np.float64]:
     """Return `EgoMotionState.noise` after what an image says of it; the arguments as before."""
-    squared = fit.errors.residual**2 / np.diagonal(fit.errors.spread, axis1=1, axis2=2)
+    squared = fit.errors.residual**2 / np.einsum("aam->am", fit.errors.spread)
     seasoned = agrees & (state.landmarks.hits[rows] >= _SEASONED)
     # Tracks that have come far in the image say nothing of the tracks' noise.
     image_sigma = np.broadcast_to(observed.points.image_sigma, len(observed.seen))[rows]
     near = seasoned & (config.image_drift * _ways(state, observed, rows) <= image_sigma)
     judged = state.noise.copy()
-    for index, errors in enumerate((squared[near, :2], squared[seasoned, 2])):
-        if len(errors) >= _ENOUGH:
+    for index, errors in enumerate((squared[:2, near], squared[2:, seasoned])):
+        if errors.shape[1] >= _ENOUGH:
             # NumPy's median takes longer for so few than sorting them.
             middle = float(np.sort(errors, axis=None)[errors.size // 2])
             judged[index] *= (middle / _HALF) ** (_NOISE_GAIN / 2)

@@ -8,12 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cotracker_ros.reconstruction.matrix_stacks import (
+    inverse_symmetric,
+    product,
+    propagated,
+    stacked,
+    unstacked,
+)
 from cotracker_ros.reconstruction.pose_fit import LandmarkErrors, PoseFit
 from cotracker_ros.reconstruction.rigid import skew
 from cotracker_ros.reconstruction.sighting import (
     Sighting,
     derivatives_by_point,
-    inverse_symmetric,
     seen_from,
 )
 
@@ -129,13 +135,11 @@ def fuse(
     """
     used = rows[agrees]
     uvw, _ = seen_from(fit.pose, landmarks.position[used])
-    derivatives = derivatives_by_point(fit.pose, uvw)
-    by_point = np.ascontiguousarray(np.moveaxis(derivatives, 2, 0))
-    covariance = landmarks.covariance[used] * (1 + 1 / memory)
-    # Not the fit's spread, which is of another covariance and pose: what is left could become negative.
-    across = by_point @ covariance
-    spread = across @ np.swapaxes(by_point, 1, 2) + errors.noise[agrees]
-    gain = np.ascontiguousarray(np.swapaxes(inverse_symmetric(spread) @ across, 1, 2))
+    by_point = derivatives_by_point(fit.pose, uvw)
+    covariance = stacked(landmarks.covariance[used]) * (1 + 1 / memory)
+    residual, noise = errors.residual[:, agrees], errors.noise[:, :, agrees]
+    inverse = inverse_symmetric(propagated(by_point, covariance) + noise)
+    gain = product(np.einsum("abm,cbm->acm", covariance, by_point), inverse)
     result = replace(
         landmarks,
         position=landmarks.position.copy(),
@@ -145,11 +149,12 @@ def fuse(
         misses=landmarks.misses.copy(),
         strikes=landmarks.strikes.copy(),
     )
-    swayed = sway(landmarks, used, uvw, fit.by_focal, fit.pose, derivatives)
-    change = gain @ np.stack([errors.residual[agrees], swayed.T], axis=2)
-    result.position[used] += change[:, :, 0]
-    result.lever[used] += change[:, :, 1]
-    result.covariance[used] = covariance - gain @ across
+    swayed = sway(landmarks, used, uvw, fit.by_focal, fit.pose, by_point)
+    result.position[used] += np.einsum("abm,bm->ma", gain, residual)
+    result.lever[used] += np.einsum("abm,bm->ma", gain, swayed)
+    # Joseph's form: however inexact the gain of a badly known landmark is, nothing becomes negative.
+    left = np.eye(3)[:, :, None] - product(gain, by_point)
+    result.covariance[used] = unstacked(propagated(left, covariance) + propagated(gain, noise))
     result.hits[used] += 1
     result.strikes[result.hits >= _PARDONED] = 0
     result.misses[rows] = np.where(agrees, 0, landmarks.misses[rows] + 1)

@@ -7,8 +7,19 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cotracker_ros.reconstruction.rigid import covariance_of, moved, robust_inflation, solve_normal
-from cotracker_ros.reconstruction.sighting import Projection, Sighting, inverse_symmetric, project, seen_from
+from cotracker_ros.reconstruction.matrix_stacks import (
+    diagonals,
+    inverse_symmetric,
+    propagated,
+    stacked,
+)
+from cotracker_ros.reconstruction.rigid import (
+    covariance_of,
+    moved,
+    robust_inflation,
+    solve_normal,
+)
+from cotracker_ros.reconstruction.sighting import Projection, Sighting, project, seen_from
 
 _STEPS = 8  # Gauss-Newton steps at most; from the predicted pose, four or five do
 _WIDE_STEPS = 2  # the first ones, with weights that pull in what a wrong start makes look like outliers
@@ -23,9 +34,9 @@ class LandmarkErrors:
 
     Attributes:
         squared: (M,) squared errors, sigmas; infinite behind the camera.
-        residual: (M, 3) measured less expected (u, v, w).
-        spread: (M, 3, 3) covariance of `residual` ...
-        noise: (M, 3, 3) ... and the part of it that is not from the landmarks' places.
+        residual: (3, M) measured less expected (u, v, w).
+        spread: (3, 3, M) covariance of `residual` ...
+        noise: (3, 3, M) ... and the part of it that is not from the landmarks' places.
     """
 
     squared: NDArray[np.float64]
@@ -36,9 +47,8 @@ class LandmarkErrors:
     def joined(self, other: LandmarkErrors) -> LandmarkErrors:
         """Return the errors of these landmarks and of others."""
         names = [item.name for item in fields(self)]
-        return LandmarkErrors(
-            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names)
-        )
+        pairs = ((getattr(self, name), getattr(other, name)) for name in names)
+        return LandmarkErrors(*(np.concatenate(pair, axis=-1) for pair in pairs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +99,9 @@ def fit_pose(
     """
     pose = start
     seen = project(pose, position)
-    by_point = seen.by_each_point
-    noise = sighting.variance[:, :, None] * np.eye(3)
-    spread = by_point @ covariance @ np.swapaxes(by_point, 1, 2) + noise
-    information = np.ascontiguousarray(np.moveaxis(inverse_symmetric(spread), 0, 2))
+    noise = diagonals(sighting.variance)
+    spread = propagated(seen.by_point, stacked(covariance)) + noise
+    information = inverse_symmetric(spread)
     measured = np.ascontiguousarray(sighting.uvw.T)
     plain = np.minimum(_PLAIN * trust, 1.0)
     weighted = np.einsum("abm,kbm->kam", information, seen.by_pose)
@@ -115,7 +124,7 @@ def fit_pose(
     agrees = squared < cutoff**2
     normal = (weighted * np.where(agrees, plain, 0.0)).reshape(6, -1) @ seen.by_pose.reshape(6, -1).T
     inflation = robust_inflation(squared[agrees], cutoff, dimensions=3)
-    errors = LandmarkErrors(squared, residual.T, spread, noise)
+    errors = LandmarkErrors(squared, residual, spread, noise)
     spread_of_pose = covariance_of(normal) * inflation
     return PoseFit(pose, spread_of_pose, spread_of_pose, errors, seen, weighted, information)
 
@@ -129,7 +138,7 @@ def at_pose(
 ) -> PoseFit:
     """Return a fit with another pose (4, 4), near its own, filtered to `filtered` (6, 6); see `PoseFit`."""
     residual, squared = _errors(pose, position, sighting.uvw.T, fit.information)
-    errors = replace(fit.errors, squared=squared, residual=residual.T)
+    errors = replace(fit.errors, squared=squared, residual=residual)
     return replace(fit, pose=pose, filtered=filtered, errors=errors)
 
 
@@ -150,12 +159,12 @@ def errors_from(
         covariance: (M, 3, 3) of the positions, m^2.
     """
     seen = project(pose, position)
-    by_point, by_pose = seen.by_each_point, np.moveaxis(seen.by_pose, 2, 0)
-    noise = np.swapaxes(by_pose, 1, 2) @ pose_covariance @ by_pose + sighting.variance[:, :, None] * np.eye(3)
-    spread = by_point @ covariance @ np.swapaxes(by_point, 1, 2) + noise
-    information = np.moveaxis(inverse_symmetric(spread), 0, 2)
-    residual, squared = _errors(pose, position, sighting.uvw.T, information)
-    return LandmarkErrors(squared, residual.T, spread, noise)
+    by_pose = seen.by_pose
+    carried = (pose_covariance @ by_pose.reshape(6, -1)).reshape(by_pose.shape)
+    noise = np.einsum("kam,kbm->abm", by_pose, carried) + diagonals(sighting.variance)
+    spread = propagated(seen.by_point, stacked(covariance)) + noise
+    residual, squared = _errors(pose, position, sighting.uvw.T, inverse_symmetric(spread))
+    return LandmarkErrors(squared, residual, spread, noise)
 
 
 def _errors(

@@ -62,11 +62,6 @@ class Projection:
     by_point: NDArray[np.float64]
     by_pose: NDArray[np.float64]
 
-    @property
-    def by_each_point(self) -> NDArray[np.float64]:
-        """(M, 3, 3) `by_point`, a matrix for each landmark."""
-        return np.ascontiguousarray(np.moveaxis(self.by_point, 2, 0))
-
 
 def seen_from(
     pose: NDArray[np.float64], position: NDArray[np.float64]
@@ -108,13 +103,3 @@ def derivatives_by_point(pose: NDArray[np.float64], uvw: NDArray[np.float64]) ->
     by_point[1] = (down - v * forward) * w
     by_point[2] = -forward * (w * w)
     return by_point
-
-
-def inverse_symmetric(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the inverses of (M, 3, 3) symmetric positive matrices, by cofactors."""
-    a, b, c = matrices[:, 0, 0], matrices[:, 0, 1], matrices[:, 0, 2]
-    d, e, f = matrices[:, 1, 1], matrices[:, 1, 2], matrices[:, 2, 2]
-    ca, cb, cc = d * f - e * e, c * e - b * f, b * e - c * d
-    cd, ce, cf = a * f - c * c, b * c - a * e, a * d - b * b
-    inverse = np.stack([ca, cb, cc, cb, cd, ce, cc, ce, cf], axis=1).reshape(-1, 3, 3)
-    return np.asarray(inverse / (a * ca + b * cb + c * cc)[:, None, None])
