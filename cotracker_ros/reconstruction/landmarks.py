@@ -137,7 +137,7 @@ def fuse(
     uvw, _ = seen_from(fit.pose, landmarks.position[used])
     by_point = derivatives_by_point(fit.pose, uvw)
     covariance = stacked(landmarks.covariance[used]) * (1 + 1 / memory)
-    residual, noise = errors.residual[:, agrees], errors.noise[:, :, agrees]
+    residual, noise = errors.residual.compress(agrees, axis=1), errors.noise.compress(agrees, axis=2)
     inverse = inverse_symmetric(propagated(by_point, covariance) + noise)
     gain = product(np.einsum("abm,cbm->acm", covariance, by_point), inverse)
     result = replace(
