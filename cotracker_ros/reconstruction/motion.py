@@ -30,6 +30,7 @@ from cotracker_ros.reconstruction.types import PointMotion
 _NS = 1e-9
 _MIN_MEASUREMENTS = 3  # two positions give a velocity, the third says whether to believe it
 _MOVING_CHI2 = 16.0  # of the velocity against its covariance: 99.9 % of still points stay below
+_LEFT_CHI2 = 10.0  # of the way from its place: beyond it a still point is no longer sure
 _STILL_SIGMAS = 2.0  # a point is still when even so much more than its speed is no movement
 # Of the process noise, for the quick filter and the trend: at 3 m an RGB-D camera's trend is certain to
 # 40 mm/s within 0.5 s.
@@ -309,8 +310,8 @@ def _rested(
     variance: NDArray[np.float64],
     dt: NDArray[np.float64],
     count: NDArray[np.int64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Return places, recent means, and which points (N,) have left their places.
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return places, recent means, and squared distances (N,) of the latter from the former, in sigmas.
 
     Args:
         states: The points before the measurement.
@@ -328,7 +329,7 @@ def _rested(
     off = recent - states.place
     place = states.place + np.where(taken, slow, 0.0) * off
     noise = variance * (_ALIKE[_TREND] * (gain / (2 - gain) + slow / (2 - slow)) + _SLIP)
-    return place, recent, squares((1 - slow) * off, noise) > _MOVING_CHI2
+    return place, recent, squares((1 - slow) * off, noise)
 
 
 def _judged(
@@ -336,7 +337,7 @@ def _judged(
     accepted: NDArray[np.bool_],
     restart: NDArray[np.bool_],
     rejected: NDArray[np.bool_],
-    left: NDArray[np.bool_],
+    left: NDArray[np.float64],
     config: MotionConfig,
     feigned: NDArray[np.float64] | float,
 ) -> PointStates:
@@ -353,7 +354,7 @@ def _judged(
     starts, surely = (speeds > limit) & (squares(velocity, variance) > _MOVING_CHI2)
     speed = speeds[_TREND]
     slow = speed <= limit
-    surely |= starts & left
+    surely |= starts & (left > _MOVING_CHI2)
     verdict = np.where(surely, PointMotion.MOVING, PointMotion.UNKNOWN)
     most = speed + _STILL_SIGMAS * np.sqrt(largest(variance[_TREND]))
     verdict[(most < config.moving_speed) & ~surely] = PointMotion.STATIC
@@ -361,7 +362,7 @@ def _judged(
     still = kind == PointMotion.STATIC
     doubt = verdict == PointMotion.UNKNOWN
     verdict = np.where(doubt & (still == slow), kind, verdict)
-    contradicted = (verdict == PointMotion.STATIC) & (rejected | (accepted & (starts | left)))
+    contradicted = (verdict == PointMotion.STATIC) & (rejected | (accepted & (starts | (left > _LEFT_CHI2))))
     verdict = np.where(contradicted, PointMotion.UNKNOWN, verdict)
     judged = accepted | (contradicted & still)
     turn = np.where(verdict == kind, 0, np.where(verdict == states.turn_kind, states.turn + 1, 1))
