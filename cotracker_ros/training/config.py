@@ -81,6 +81,8 @@ class DataConfig:
         late: Share of clips whose window begins some frames after the query.
         photographs: Use pictures in the public domain among the textures of synthetic clips; they come with
             scikit-image.
+        covers: Move pieces of other clips of ``labels`` across each clip (see `covers`): which points are
+            hidden is learned from those, and not from what the labels call hidden.
         workers: Processes that make clips.
     """
 
@@ -94,6 +96,7 @@ class DataConfig:
     tracks: int = 64
     late: float = 0.25
     photographs: bool = False
+    covers: bool = False
     workers: int = 1
 
     def __post_init__(self) -> None:
@@ -109,6 +112,10 @@ class DataConfig:
         _check(
             self.least_frames == 0 or self.window <= self.least_frames <= self.frames,
             f"data.least_frames is {self.least_frames}; give 0 or data.window to data.frames frames",
+        )
+        _check(
+            not self.covers or self.source == "labels",
+            f"data.covers is set but data.source is '{self.source}'; only labels are covered",
         )
         _check(self.max_stride >= 1, f"data.max_stride is {self.max_stride}; give at least 1")
         _check(bool(self.sizes), "data.sizes is empty; give at least one [width, height]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from cotracker_ros.tracking.labelled import LabelledClip
 from cotracker_ros.training.config import DataConfig
+from cotracker_ros.training.covers import cover
 from cotracker_ros.training.cutting import ping_pong
 from cotracker_ros.training.label_cache import LabelFolder
 
@@ -23,10 +25,16 @@ def label_source(config: DataConfig) -> Callable[[np.random.Generator], Labelled
     """
     folder = LabelFolder(Path(config.path))
 
+    def piece(size: tuple[int, int], rng: np.random.Generator) -> LabelledClip:
+        clip: LabelledClip = folder[int(rng.integers(len(folder)))]
+        if config.covers:
+            clip = replace(clip, known=clip.known & clip.visible)
+        return random_piece(clip, config.frames, size, rng)
+
     def make(rng: np.random.Generator) -> LabelledClip:
-        clip = folder[int(rng.integers(len(folder)))]
-        width, height = config.sizes[int(rng.integers(len(config.sizes)))]
-        return random_piece(clip, config.frames, (width, height), rng)
+        size = config.sizes[int(rng.integers(len(config.sizes)))]
+        clip = piece(size, rng)
+        return cover(clip, piece(size, rng).frames, rng) if config.covers else clip
 
     return make
 

@@ -32,7 +32,7 @@ from cotracker_ros.training.sift_queries import sift_queries
 from cotracker_ros.training.teachers import Teacher, TeacherTracks, ask
 
 # Labels of earlier versions of this code, if what it does to them changes.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 The rule of reliable labels, for each point in each frame:
 
-1. A teacher *sees* the point where its visibility is above `LabelConfig.min_visibility` (booleans as they
-   are) and its position lies in the image.
+1. A teacher *sees* the point where its visibility is above its own threshold, or else above
+   `LabelConfig.min_visibility` (booleans as they are), and its position lies in the image.
 2. It *comes home* there when tracking back to the query succeeds: the teacher itself is asked to track from
    its own answers in later (or earlier) frames back to the query's. The cycle error in a frame is the larger
    one of how far it misses the query and how far it passes by its own first answer in that frame; of several
@@ -47,7 +47,8 @@ class LabelConfig:
             clip, as CoTracker3 does.
         tracks: Points of a clip; clips whose images have fewer SIFT features are skipped.
         query_frames: Frames of a clip's first quarter that the points are taken from.
-        min_visibility: A teacher with probabilities calls a point visible above this.
+        min_visibility: A teacher with probabilities calls a point visible above this, unless it has a
+            threshold of its own, as the shipped network has.
         checks: Times that each teacher's tracks are checked by tracking back; with labels "reliable".
         max_cycle: Largest error of tracking back, px.
         max_drift: Largest error of matching straight back to the query's image, px; raise it for cameras that
@@ -99,11 +100,10 @@ class PseudoLabels:
 
 def seen(tracks: TeacherTracks, size: tuple[int, int], min_visibility: float) -> NDArray[np.bool_]:
     """(T, N) bool: where a teacher sees the points, in images of a width and height."""
-    visible = tracks.visibility > min_visibility if tracks.knows_hidden else tracks.visibility.astype(bool)
     limit = np.array(size) - 1
     with np.errstate(invalid="ignore"):
         inside = ((tracks.xy >= 0) & (tracks.xy <= limit)).all(-1)
-    return np.asarray(visible & inside, bool)
+    return np.asarray(tracks.called_visible(min_visibility) & inside, bool)
 
 
 def usable(tracks: TeacherTracks, sees: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -161,7 +161,8 @@ def label_by_best(
     sure = np.stack([tracks.visibility for tracks in teachers]).astype(np.float32)
     chosen = np.full(xy.shape[1:3], NOBODY)
     # What is sure to be visible and yet not seen is outside the image.
-    hidden = np.where(sure > config.min_visibility, 1, 1 - sure)
+    called = np.stack([tracks.called_visible(config.min_visibility) for tracks in teachers])
+    hidden = np.where(called, 1, 1 - sure)
     cycle, drift = np.stack(cycles), np.stack(drifts)
     for group, certainty, drifted in (
         (can & sees, sure, drift),

@@ -1,4 +1,4 @@
-"""Training a student on labels, as CoTracker3's second stage does: gently, and positions only."""
+"""Training a student on labels: a published network as CoTracker3's second stage does, a causal one whole."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 
 from cotracker_ros.model import checkpoints, find_weights
-from cotracker_ros.training.config import LossConfig, TrainConfig, read_config
+from cotracker_ros.training.config import TrainConfig, read_config
 from cotracker_ros.training.label_cache import LIST, LabelFolder
 from cotracker_ros.training.named_teachers import file_digest
 from cotracker_ros.training.trainer import WEIGHTS, train
 
 STUDENT = "student.safetensors"
 _LEAST_WINDOW = 4
+_STEPS = 2000  # of published networks; as published it would be 15,000
 
 
 @dataclass(frozen=True)
@@ -26,29 +27,30 @@ class StudentConfig:
 
     Attributes:
         student: Weights that the student starts from: a path, ``default`` or a published name.
-        steps: Optimiser steps.
-        rate: Highest learning rate; it falls along a cosine, without warm-up.
+        steps: Optimiser steps; 0 takes what suits the student.
+        rate: Highest learning rate, which falls along a cosine; 0 takes what suits the student.
         workers: Processes that read clips.
     """
 
     student: str = "default"
-    steps: int = 2000
-    rate: float = 5e-5
+    steps: int = 0
+    rate: float = 0.0
     workers: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("workers", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}; give at least {least}")
-        if not self.rate > 0:
-            raise ValueError(f"rate is {self.rate}; give a number above 0")
+        for name in ("steps", "workers"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; give at least 0")
+        if not self.rate >= 0:
+            raise ValueError(f"rate is {self.rate}; give 0 (what suits the student) or a number above it")
 
 
 def student_config(config: StudentConfig, labels: Path, frames: int, tracks: int, seed: int) -> TrainConfig:
-    """Return the second stage's settings (specification 3.3) for a student.
+    """Return the settings of a student's training.
 
-    Sizes, losses and passes are those that networks of its kind are trained with; the head of visibility and
-    confidence stays as it is, because teachers' visibility is not trusted that far.
+    Those of published networks are of the second stage (specification 3.3): the head of visibility and
+    confidence stays as it is, because teachers' visibility is not trusted that far. Causal networks learn it
+    too, from what is known to hide points (see `covers`), and stream clips themselves, as they did before.
 
     Args:
         config: The student.
@@ -61,39 +63,23 @@ def student_config(config: StudentConfig, labels: Path, frames: int, tracks: int
         WeightsError: The student's weights are missing or cannot be read.
     """
     model, _ = checkpoints.read(find_weights(config.student))
-    second = read_config("cotracker3_distil_online")
-    base = read_config("default") if model.causal else second
-    window = max(_LEAST_WINDOW, min(base.data.window, frames))
+    base = read_config("default_distil" if model.causal else "cotracker3_distil_online")
     data = replace(
         base.data,
-        source="labels",
         path=str(labels),
         frames=min(base.data.frames, frames) if model.causal else frames,
-        window=window,
-        tracks=tracks,
+        window=max(_LEAST_WINDOW, min(base.data.window, frames)),
+        tracks=min(base.data.tracks, tracks) if model.causal else tracks,
         workers=config.workers,
-    )
-    loss: LossConfig = replace(
-        base.loss,
-        visibility=second.loss.visibility,
-        confidence=second.loss.confidence,
-        features=second.loss.features,
-        freeze_visibility=second.loss.freeze_visibility,
     )
     return replace(
         base,
         model=model,
         data=data,
-        loss=loss,
         initial=config.student,
-        steps=config.steps,
-        rate=config.rate,
-        schedule=second.schedule,
-        warm_up=second.warm_up,
-        weight_decay=second.weight_decay,
-        clip_norm=second.clip_norm,
+        steps=config.steps or (base.steps if model.causal else _STEPS),
+        rate=config.rate or base.rate,
         seed=seed,
-        evaluate_every=second.evaluate_every,
     )
 
 
