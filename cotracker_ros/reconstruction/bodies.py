@@ -110,10 +110,8 @@ class BodyTracker:
             find_moving(state, config, points)
         elif turn == 1:
             look_for_bodies(state, config, points)
-        else:
+        elif turn == 2 or not merge_bodies(state, config, points):
             tend_body(state, config, points)
-            if turn == 3:
-                merge_bodies(state, config, points)
 
     def _note(self, points: Measured, camera: NDArray[np.float64]) -> bool:
         """Note an image in the window, unless the last one there is too near in time."""

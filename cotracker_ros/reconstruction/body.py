@@ -124,6 +124,19 @@ class Candidate:
     refined: bool = False
 
 
+@dataclass(frozen=True)
+class Look:
+    """Tracks that were found to move alike.
+
+    Attributes:
+        ids: Of the tracks.
+        tried: Whether it was tried to make a body of them.
+    """
+
+    ids: frozenset[int]
+    tried: bool
+
+
 @dataclass
 class BodiesState:
     """Everything that a `BodyTracker` remembers; all of it is bounded.
@@ -144,7 +157,7 @@ class BodiesState:
         noise: Variance of measurements as a multiple of what they claim, from 1 up, by tracks at rest.
         restless: Ids of tracks in no body that were last found not to stand still: they moved, or drifted.
         moving: Ids of those that certainly moved.
-        refused: Ids of tracks that moved alike and were looked at as a candidate.
+        looks: The last groups that moved alike.
         candidate: Those that are looked at next.
         regrouped: How many of the parts of regrouping were done.
         agreed: How often in a row two bodies, by id, were found to move as one.
@@ -165,7 +178,7 @@ class BodiesState:
     noise: float = 1.0
     restless: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
     moving: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
-    refused: list[NDArray[np.uint32]] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
     candidate: Candidate | None = None
     regrouped: int = 0
     agreed: dict[tuple[int, int], int] = field(default_factory=dict)

@@ -8,6 +8,7 @@ rest, in a later image.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +130,8 @@ def reach(points: NDArray[np.float64]) -> float:
         return np.inf
     third = min(3, len(points) - 1)
     squares = np.partition(_squared_distances(points, points), third, axis=1)[:, third]
-    return float(_REACH * np.sqrt(np.median(squares)))
+    middle = len(squares) // 2
+    return _REACH * math.sqrt(np.partition(squares, middle)[middle])
 
 
 def connected_parts(points: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -143,7 +145,7 @@ def connected_parts(points: NDArray[np.float64]) -> NDArray[np.intp]:
         lower = np.where(near, part, len(points)).min(axis=1, initial=len(points))
         if (lower == part).all():
             return part
-        part = lower
+        part = lower[lower]  # two steps at once
 
 
 def within_reach(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -155,8 +157,10 @@ def within_reach(points: NDArray[np.float64], others: NDArray[np.float64]) -> ND
 
 def _squared_distances(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (N, M) m^2 between points (N, 3) and others (M, 3)."""
-    offset = points[:, None] - others
-    return np.asarray(np.einsum("nmi,nmi->nm", offset, offset))
+    middle = others.mean(axis=0)  # what cancels out is small about it
+    a, b = points - middle, others - middle
+    squares = np.einsum("ni,ni->n", a, a)[:, None] + np.einsum("ni,ni->n", b, b) - 2 * a @ b.T
+    return np.asarray(np.maximum(squares, 0.0))
 
 
 def _reference(window: TrackWindow, slots: NDArray[np.intp], rows: NDArray[np.intp]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,7 @@ from cotracker_ros.reconstruction.body import (
     BodiesState,
     Body,
     Candidate,
+    Look,
     join_body,
     join_other,
     late_twist,
@@ -38,12 +41,14 @@ _MOST_NOISE = 16.0  # variance, as a multiple of what measurements claim
 _DRIFT = 0.5  # part of the camera's motion by which tracks of still points may drift
 _MOVES = 25.0  # of a straight motion in squared sigmas, three degrees of freedom
 _MOVED_SIGMAS = 5.0  # of a body's pose
-_RECENTLY = 0.5  # s since two bodies moved, for them to be merged
+_RECENTLY = 1.0  # s since two bodies moved, for them to be merged
 _SAME_TRACKS = 0.6  # part of a group's tracks that must be found again
+_MOVES_AS_ONE = 0.8  # part of a body's members that must keep to the other's path ...
+_SHOWS = 0.5  # ... that must show by it that they move
 _PATIENCE = 0.65  # part of the window that must be filled before bodies are looked for
-_MERGE_AFTER = 3  # times in a row that two bodies must move as one
-_MOVES_AS_ONE = 0.8  # part of a body's members that must follow the other's path
-_REFUSED = 4  # groups that are remembered to be passed over
+_MERGE_AFTER = 2  # times in a row that two bodies must move as one
+_LOOKS = 4  # groups that are remembered to be known when they are found again
+_SURE = 2  # times the least number of members: a group of so many need not be found twice
 _NOW = 0.3  # s: what did not move for so long has come to rest
 _APART = (0.03, 0.1)  # m and rad within the window: bodies that move more against each other are two
 _CAMERA_STILL = (0.01, 0.01)  # m, rad: a camera that moved less within the window stands still
@@ -152,7 +157,10 @@ def _may_join(state: BodiesState, body: Body, points: Measured) -> NDArray[np.in
 
 
 def look_for_bodies(state: BodiesState, config: BodiesConfig, points: Measured) -> None:
-    """Look for tracks that moved alike, which may become a body, see `grow_body`."""
+    """Look for tracks that moved alike, which may become a body, see `grow_body`.
+
+    A few of them must be found twice.
+    """
     rows = _moving_rows(state, points)
     slots = state.window.recent(config.window_seconds, _GROUPED_IMAGES)
     if len(rows) < config.min_members or not _is_filled(state, config, slots):
@@ -160,13 +168,17 @@ def look_for_bodies(state: BodiesState, config: BodiesConfig, points: Measured) 
     seeds = find_seeds(state.window, slots, rows, config.min_members, state.chance)
     if not len(seeds):
         return
-    ids = state.members.ids[seeds]
-    same = [np.isin(ids, old).mean() >= _SAME_TRACKS for old in state.refused]
-    state.refused = [old for old, found in zip(state.refused, same, strict=True) if not found]
-    if not any(same):
-        # If it is none, it is passed over once before the long look is repeated.
-        state.refused = [*state.refused, ids][-_REFUSED:]
-        state.candidate = Candidate(ids)
+    found = frozenset(state.members.ids[seeds].tolist())
+    same = [old for old in state.looks if len(found & old.ids) >= _SAME_TRACKS * len(found)]
+    others = [old for old in state.looks if old not in same]
+    tried = any(old.tried for old in same)
+    if tried:
+        state.looks = others  # it was none: it is passed over once before the long look is repeated
+        return
+    sure = bool(same) or len(seeds) >= _SURE * config.min_members
+    state.looks = [*others, Look(found, tried=sure)][-_LOOKS:]
+    if sure:
+        state.candidate = Candidate(state.members.ids[seeds])
 
 
 def grow_body(state: BodiesState, config: BodiesConfig, points: Measured, candidate: Candidate) -> None:
@@ -178,7 +190,7 @@ def grow_body(state: BodiesState, config: BodiesConfig, points: Measured, candid
     state.candidate = None
     window = state.window
     rows = _moving_rows(state, points)
-    seeds = rows[np.isin(state.members.ids[rows], candidate.ids)]
+    seeds = rows[places(candidate.ids, state.members.ids[rows])[1]]
     slots = window.recent(config.window_seconds, _GROUPED_IMAGES)
     if len(seeds) < config.min_members or not _is_filled(state, config, slots):
         return
@@ -286,19 +298,19 @@ def _seat(state: BodiesState, body: Body, group: Group, points: Measured) -> Non
     body.support = len(group.rows)
 
 
-def merge_bodies(state: BodiesState, config: BodiesConfig, points: Measured) -> None:
-    """Make one body of two that have moved as one for long enough; the one with more tracks stays."""
+def merge_bodies(state: BodiesState, config: BodiesConfig, points: Measured) -> bool:
+    """Make one body of two that have moved as one for long enough; the one with more tracks stays.
+
+    Says whether any two had to be looked at closely.
+    """
     bodies = [body for body in state.active if not body.label and body.measured_at == state.stamp]
     recently = state.stamp - int(_RECENTLY / _NS)
     bodies = [body for body in bodies if body.moved_at >= recently]
     slots = state.window.recent(config.window_seconds, _IMAGES)
+    close = [pair for pair in itertools.combinations(bodies, 2) if _kept_together(*pair, slots)]
     agreed: dict[tuple[int, int], int] = {}
-    for k, first in enumerate(bodies):
-        for second in bodies[k + 1 :]:
-            if not _kept_together(first, second, slots):
-                continue
-            if not _moves_as_one(state, slots, first, second, points):
-                continue
+    for first, second in close:
+        if _moves_as_one(state, slots, first, second, points):
             key = (first.id, second.id)
             agreed[key] = state.agreed.get(key, 0) + 1
     state.agreed = agreed
@@ -308,6 +320,7 @@ def merge_bodies(state: BodiesState, config: BodiesConfig, points: Measured) -> 
         pair = [state.bodies[name] for name in key]
         pair.sort(key=lambda body: (-len(state.members.of(body.id)), body.id))
         join_other(state, pair[0], pair[1])
+    return bool(close)
 
 
 def _kept_together(first: Body, second: Body, slots: NDArray[np.intp]) -> bool:
@@ -333,9 +346,14 @@ def _moves_as_one(
 
 
 def _share_along(state: BodiesState, slots: NDArray[np.intp], body: Body, rows: NDArray[np.intp]) -> float:
-    """Return which part of tracks (N,) follows the path of a body through images (F,)."""
+    """Return which part of tracks (N,) keeps to the path of a body through images (F,).
+
+    It is none as long as not half of them show that they do not stand still.
+    """
     useful = slots[np.isfinite(body.path[slots, 0, 0])]
     if len(useful) < MIN_SEEN:
         return 0.0
     fit = along_path(state.window, useful, rows, body.path[useful])
-    return float(fit.follows(at_rest(state.window, useful, rows).chi2).mean())
+    if fit.follows(at_rest(state.window, useful, rows).chi2).mean() < _SHOWS:
+        return 0.0
+    return float((fit.judged & fit.stays).mean())

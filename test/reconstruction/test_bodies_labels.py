@@ -165,7 +165,7 @@ def test_memory_is_bounded():
         state = tracker.state
         arrays = [state.window.xyz, state.members.model, *(body.path for body in state.bodies.values())]
         sizes.append(sum(array.size for array in arrays))
-        assert len(state.bodies) <= config and len(state.refused) <= 4 and len(state.agreed) <= 15
+        assert len(state.bodies) <= config and len(state.looks) <= 4 and len(state.agreed) <= 15
     assert state.next_id > 15
     assert max(sizes[5:]) <= 1.2 * max(sizes[:5])
 
