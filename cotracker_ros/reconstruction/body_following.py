@@ -28,6 +28,7 @@ MIN_FIT = 3  # members that must agree for a pose to count as measured
 _LOOKS_EVERY = 3  # images: how often a body that is not where it should be is looked for
 _FADE = 0.98  # of what is remembered of how many members agreed, for each image
 _FEW = 0.5  # where a smaller part of the members agrees, another pose is looked for
+_FEW_SLIP = 6.0  # tracks: of so many, the pose slips twice as far as of very many
 _GAP = 0.2  # s: a body that was not measured for so long is only measured again by many of its members
 _BACK = np.diag([0.1**2] * 3 + [0.3**2] * 3 + [0.7**2] * 3 + [2.0**2] * 3)
 """(12, 12) covariance of the pose and twist of a body that is seen again, before it is measured there."""
@@ -101,14 +102,17 @@ def _carry_on(bodies: list[Body], state: BodiesState, config: BodiesConfig) -> B
 
 
 def _slip(bodies: list[Body], state: BodiesState, config: BodiesConfig, camera: NDArray[np.float64]) -> None:
-    """Note how far the tracks of bodies may have slipped, all alike, on their way since the last image."""
+    """Note how far the tracks of bodies may have slipped, all alike, on their way since the last image.
+
+    Of few tracks, a few that slip together are most, and are not told from the others.
+    """
     members = state.members
     for body in bodies:
         own = members.model[members.of(body.id)].ravel()
         radius = math.sqrt(3.0 * float(own @ own) / max(len(own), 1))
         way = (math.hypot(*body.twist[:3]) + radius * math.hypot(*body.twist[3:])) * state.seconds
         error = math.hypot(state.bearing * math.dist(body.pose[:3, 3], camera[:3, 3]), config.sigma_floor)
-        body.slip += config.slip * way / max(error, 1e-9)
+        body.slip += config.slip * (1.0 + _FEW_SLIP / max(body.support, 1.0)) * way / max(error, 1e-9)
 
 
 @dataclass(frozen=True, eq=False)
