@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.landmarks import Landmarks, sway
-from cotracker_ros.reconstruction.pose_fit import PoseFit
+from cotracker_ros.reconstruction.pose_fit import Vote
 from cotracker_ros.reconstruction.rigid import solve_normal
 
 _MEMORY = 0.99  # what one image leaves of the evidence of those before
@@ -79,25 +79,22 @@ class FocalEvidence:
         )
 
 
-def consider(
-    landmarks: Landmarks, rows: NDArray[np.intp], fit: PoseFit, agrees: NDArray[np.bool_]
-) -> tuple[PoseFit, FocalEvidence]:
-    """Return a fit that knows how it depends on the focal length, and what it tells of that.
+def consider(landmarks: Landmarks, vote: Vote) -> tuple[Vote, FocalEvidence]:
+    """Return a vote whose fit knows how it depends on the focal length, and what it tells of that.
 
     Args:
         landmarks: N of them.
-        rows: (M,) those that were fitted.
-        fit: Their pose.
-        agrees: (M,) bool, those that agree with it.
+        vote: What they say.
     """
-    counted = agrees.astype(np.float64)
-    direct = sway(landmarks, rows, fit.seen.uvw, np.zeros(6), fit.pose, fit.seen.by_point)
+    fit, counted = vote.fit, vote.agrees.astype(np.float64)
+    direct = sway(landmarks, vote.rows, fit.seen.uvw, np.zeros(6), fit.pose, fit.seen.by_point)
     weighted = (fit.weighted * counted).reshape(6, -1)
     by_pose = fit.seen.by_pose
     by_focal = solve_normal(weighted @ by_pose.reshape(6, -1).T, weighted @ direct.reshape(-1))
     left = direct - (by_focal @ by_pose.reshape(6, -1)).reshape(direct.shape)
     across = np.einsum("abm,bm->am", fit.information, left) * counted
-    return replace(fit, by_focal=by_focal), _said(across, left, fit.errors.residual)
+    vote = replace(vote, fit=replace(fit, by_focal=by_focal))
+    return vote, _said(across, left, fit.errors.residual)
 
 
 def _said(

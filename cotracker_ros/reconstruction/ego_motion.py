@@ -34,7 +34,7 @@ from cotracker_ros.reconstruction.landmark_upkeep import learn, place, refill
 from cotracker_ros.reconstruction.landmarks import doubt, in_order, no_landmarks
 from cotracker_ros.reconstruction.observation import Observation, observe
 from cotracker_ros.reconstruction.pose_check import PoseHistory, PosePair, compare
-from cotracker_ros.reconstruction.pose_fit import fit_pose
+from cotracker_ros.reconstruction.pose_fit import Vote, fit_pose
 from cotracker_ros.reconstruction.pose_search import Finding, Outlook, candidates_among, find_pose
 from cotracker_ros.reconstruction.probation import grown_view, is_obstructed
 from cotracker_ros.reconstruction.rigid import about_other_point
@@ -236,8 +236,9 @@ class EgoMotion:
     def _measured(self, observed: Observation, rows: NDArray[np.intp], finding: Finding) -> None:
         """Take over a measured pose, and what it says of the landmarks in `rows`, of which some agree."""
         state, config = self.state, self.config
-        fit, agrees = finding.fit, finding.agrees
-        assert fit is not None
+        assert finding.fit is not None
+        vote, said = consider(state.landmarks, Vote(rows, finding.fit, finding.agrees))
+        fit = vote.fit
         gap = (observed.stamp - state.measured) * _NS
         if state.status is OdometryState.LOST:
             state.twist, state.twist_covariance = np.zeros(6), free_twist(config)
@@ -245,13 +246,14 @@ class EgoMotion:
             follow_twist(state, fit, gap, config)
         state.filtered = fit.filtered
         state.pose, state.measured, state.status = fit.pose, observed.stamp, OdometryState.TRACKING
-        fit, said = consider(state.landmarks, rows, fit, agrees)
         state.by_focal = fit.by_focal
-        if agrees.mean() >= config.clear_share:  # otherwise something moves, and may sway some that agree
+        if (
+            vote.agrees.mean() >= config.clear_share
+        ):  # otherwise something moves and may sway them
             state.focal = state.focal.and_then(said)
-        state.covariance = measured_covariance(state, observed, rows, fit, agrees, config)
-        state.noise = judged_noise(state, observed, rows, fit, agrees, config)
-        learn(state, observed, rows, fit, agrees, config)
+        state.covariance = measured_covariance(state, observed, vote, config)
+        state.noise = judged_noise(state, observed, vote, config)
+        learn(state, observed, vote, config)
         refill(state, observed, config)
 
     def _unmeasured(self, observed: Observation, rows: NDArray[np.intp], finding: Finding) -> str:

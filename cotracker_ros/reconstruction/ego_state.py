@@ -12,7 +12,7 @@ from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
 from cotracker_ros.reconstruction.landmarks import Landmarks, no_landmarks
 from cotracker_ros.reconstruction.observation import Observation
 from cotracker_ros.reconstruction.pose_check import PoseHistory
-from cotracker_ros.reconstruction.pose_fit import PoseFit
+from cotracker_ros.reconstruction.pose_fit import PoseFit, Vote
 from cotracker_ros.reconstruction.rigid import about_other_point, rotation_exp, rotation_log
 from cotracker_ros.reconstruction.scene import OdometryState
 
@@ -134,25 +134,19 @@ def follow_twist(state: EgoMotionState, fit: PoseFit, gap: float, config: EgoMot
 
 
 def measured_covariance(
-    state: EgoMotionState,
-    observed: Observation,
-    rows: NDArray[np.intp],
-    fit: PoseFit,
-    agrees: NDArray[np.bool_],
-    config: EgoMotionConfig,
+    state: EgoMotionState, observed: Observation, vote: Vote, config: EgoMotionConfig
 ) -> NDArray[np.float64]:
     """Return the (6, 6) covariance of a pose: by the noise of this image, and by what its landmarks share.
 
     Args:
         state: What is remembered.
         observed: The image.
-        rows: (M,) landmarks that voted.
-        fit: The pose they tell.
-        agrees: (M,) bool, those that agree with it.
+        vote: What its landmarks say.
         config: Knows by how much tracks drift.
     """
-    used = rows[agrees]
-    weight = 1 / (fit.errors.spread[0, 0, agrees] + fit.errors.spread[1, 1, agrees])
+    fit, used = vote.fit, vote.agreeing
+    across = fit.errors.spread[0, 0] + fit.errors.spread[1, 1]
+    weight = 1 / across[vote.agrees]
     weight = weight / weight.sum()
     common = (weight @ state.landmarks.inherited[used].reshape(-1, 36)).reshape(6, 6)
     depth = 1 / float(observed.sighting.uvw[used, 2].mean())
@@ -167,24 +161,20 @@ def measured_covariance(
 
 
 def judged_noise(
-    state: EgoMotionState,
-    observed: Observation,
-    rows: NDArray[np.intp],
-    fit: PoseFit,
-    agrees: NDArray[np.bool_],
-    config: EgoMotionConfig,
+    state: EgoMotionState, observed: Observation, vote: Vote, config: EgoMotionConfig
 ) -> NDArray[np.float64]:
     """Return `EgoMotionState.noise` after what an image says of it; the arguments as before."""
-    squared = fit.errors.residual**2 / np.einsum("aam->am", fit.errors.spread)
-    seasoned = agrees & (state.landmarks.hits[rows] >= _SEASONED)
+    rows, errors = vote.rows, vote.fit.errors
+    squared = errors.residual**2 / np.einsum("aam->am", errors.spread)
+    seasoned = vote.agrees & (state.landmarks.hits[rows] >= _SEASONED)
     # Tracks that have come far in the image say nothing of the tracks' noise.
     image_sigma = np.broadcast_to(observed.points.image_sigma, len(observed.seen))[rows]
     near = seasoned & (config.image_drift * _ways(state, observed, rows) <= image_sigma)
     judged = state.noise.copy()
-    for index, errors in enumerate((squared[:2, near], squared[2:, seasoned])):
-        if errors.shape[1] >= _ENOUGH:
+    for index, told in enumerate((squared[:2, near], squared[2:, seasoned])):
+        if told.shape[1] >= _ENOUGH:
             # NumPy's median takes longer for so few than sorting them.
-            middle = float(np.sort(errors, axis=None)[errors.size // 2])
+            middle = float(np.sort(told, axis=None)[told.size // 2])
             judged[index] *= (middle / _HALF) ** (_NOISE_GAIN / 2)
     return np.clip(judged, *_NOISES)
 

@@ -17,6 +17,7 @@ from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
 from cotracker_ros.reconstruction.landmarks import Landmarks, either, give_up, in_order
 from cotracker_ros.reconstruction.observation import Observation
 from cotracker_ros.reconstruction.pose_check import PoseHistory
+from cotracker_ros.reconstruction.pose_fit import Vote
 from cotracker_ros.reconstruction.pose_search import Outlook, candidates_among, find_pose
 from cotracker_ros.reconstruction.poses import invert_pose
 from cotracker_ros.reconstruction.rigid import about_other_point
@@ -74,7 +75,7 @@ def find_back(state: EgoMotionState, observed: Observation, config: EgoMotionCon
     state.measured, state.status = observed.stamp, OdometryState.TRACKING
     newer, state.landmarks = state.landmarks, former
     state.pose, state.obstructed, state.astray, state.former = finding.fit.pose, False, None, None
-    state.covariance = measured_covariance(state, observed, rows, finding.fit, agrees, config)
+    state.covariance = measured_covariance(state, observed, Vote(rows, finding.fit, agrees), config)
     state.landmarks = either(former, _put_right(newer, state, here))
     state.history = PoseHistory()
     return int(agrees.sum())

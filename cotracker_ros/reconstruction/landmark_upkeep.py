@@ -9,32 +9,23 @@ from cotracker_ros.reconstruction.ego_state import EgoMotionState
 from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
 from cotracker_ros.reconstruction.landmarks import admit, fuse, give_up
 from cotracker_ros.reconstruction.observation import Observation
-from cotracker_ros.reconstruction.pose_fit import PoseFit, errors_from
+from cotracker_ros.reconstruction.pose_fit import Vote, errors_from
 from cotracker_ros.reconstruction.probation import examine, is_obstructed
 from cotracker_ros.reconstruction.rigid import about_other_point
 
 _NS = 1e-9
 
 
-def learn(
-    state: EgoMotionState,
-    observed: Observation,
-    rows: NDArray[np.intp],
-    fit: PoseFit,
-    agrees: NDArray[np.bool_],
-    config: EgoMotionConfig,
-) -> None:
+def learn(state: EgoMotionState, observed: Observation, vote: Vote, config: EgoMotionConfig) -> None:
     """Take what an image says of the landmarks into them, and see which are to vote from now on.
 
     Args:
         state: Has the pose of the image already.
         observed: The image.
-        rows: (M,) the landmarks that voted on the pose.
-        fit: The pose, and the errors of these landmarks.
-        agrees: (M,) bool, those that agree with it.
+        vote: What its landmarks say of the pose.
         config: Knows for how long newcomers have to agree.
     """
-    landmarks = state.landmarks
+    landmarks, fit = state.landmarks, vote.fit
     newcomers = np.flatnonzero(observed.seen & landmarks.known & ~landmarks.votes)
     errors = errors_from(
         fit.pose,
@@ -44,9 +35,9 @@ def learn(
         landmarks.covariance[newcomers],
     )
     passed = errors.squared < config.cutoff_sigmas**2
-    both, either = np.concatenate([rows, newcomers]), np.concatenate([agrees, passed])
+    both, either = np.concatenate([vote.rows, newcomers]), np.concatenate([vote.agrees, passed])
     landmarks = fuse(landmarks, both, fit, fit.errors.joined(errors), either, config.memory)
-    _look_for_obstruction(state, observed, rows[agrees], config)
+    _look_for_obstruction(state, observed, vote.agreeing, config)
     seconds = config.obstructed_seconds if state.obstructed else config.probation_seconds
     still = passed & ~observed.points.moving[newcomers]
     landmarks = examine(landmarks, newcomers, still, observed.stamp, round(seconds / _NS))

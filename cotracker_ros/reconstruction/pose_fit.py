@@ -77,6 +77,26 @@ class PoseFit:
     by_focal: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
 
 
+@dataclass(frozen=True, eq=False)
+class Vote:
+    """What landmarks say of the pose of an image.
+
+    Attributes:
+        rows: (M,) of the landmarks.
+        fit: The pose they tell.
+        agrees: (M,) bool, those that agree with it.
+    """
+
+    rows: NDArray[np.intp]
+    fit: PoseFit
+    agrees: NDArray[np.bool_]
+
+    @property
+    def agreeing(self) -> NDArray[np.intp]:
+        """Rows of the landmarks that agree."""
+        return self.rows[self.agrees]
+
+
 def fit_pose(
     start: NDArray[np.float64],
     sighting: Sighting,
