@@ -89,9 +89,9 @@ def main() -> None:
     """Make the recordings."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out/camera"))
-    parser.add_argument("--drives", type=int, default=12, help="recordings to distil on [12]")
+    parser.add_argument("--drives", type=int, default=4, help="recordings to distil on [4]")
     parser.add_argument("--images", type=int, default=96, help="images of each [96]")
-    parser.add_argument("--clips", type=int, default=12, help="clips of each evaluation, 48 images each [12]")
+    parser.add_argument("--clips", type=int, default=22, help="clips of each evaluation, 48 images each [22]")
     args = parser.parse_args()
     for number in range(args.drives):
         write_drive(args.out / f"drive_{number:02d}", recorded(DRIVES + number, args.images).frames)
