@@ -247,9 +247,7 @@ class EgoMotion:
         state.filtered = fit.filtered
         state.pose, state.measured, state.status = fit.pose, observed.stamp, OdometryState.TRACKING
         state.by_focal = fit.by_focal
-        if (
-            vote.agrees.mean() >= config.clear_share
-        ):  # otherwise something moves and may sway them
+        if vote.agrees.mean() >= config.clear_share:  # otherwise something moves and may sway them
             state.focal = state.focal.and_then(said)
         state.covariance = measured_covariance(state, observed, vote, config)
         state.noise = judged_noise(state, observed, vote, config)
