@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.body_window import places
 from cotracker_ros.reconstruction.lifting import Lifted
+from cotracker_ros.reconstruction.rigid import cross_products
 from cotracker_ros.reconstruction.scene import RigidBody
 from cotracker_ros.reconstruction.types import DepthSource, PointMotion
 
@@ -39,7 +40,7 @@ def with_bodies(
     pose = np.stack([body.pose for body in bodies])
     twist = np.stack([body.twist for body in bodies])[owner]
     arm = (pose[owner, :3, :3] @ np.concatenate([body.points for body in bodies])[found][..., None])[..., 0]
-    along = twist[:, :3] + _cross(twist[:, 3:], arm)
+    along = twist[:, :3] + cross_products(twist[:, 3:], arm)
     moves = np.sqrt((along * along).sum(axis=1)) > moving_speed
     taken = moves & ~np.array([body.predicted for body in bodies])[owner]
     motion, velocity = lifted.motion.copy(), lifted.velocity.copy()
@@ -56,11 +57,6 @@ def with_bodies(
     covariance = np.stack([body.covariance for body in bodies])[owner]
     sigma[rows] = np.hypot(lifted.states.sigma[rows], _along_rays(covariance, xyz[rows], arm, centre))
     return replace(lifted, xyz=xyz, velocity=velocity, sigma=sigma, motion=motion)
-
-
-def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the cross products of rows (N, 3); numpy.cross takes ten times as long for few of them."""
-    return np.asarray(a[:, [1, 2, 0]] * b[:, [2, 0, 1]] - a[:, [2, 0, 1]] * b[:, [1, 2, 0]])
 
 
 def _along_rays(
@@ -80,6 +76,6 @@ def _along_rays(
     ray = points - centre
     ray /= np.maximum(np.sqrt((ray * ray).sum(axis=1)), 1e-6)[:, None]
     # A small turn w moves a point by w x arm, along the ray by w . (arm x ray).
-    lever = np.concatenate((ray, _cross(arm, ray)), axis=1)
+    lever = np.concatenate((ray, cross_products(arm, ray)), axis=1)
     squared = ((covariance @ lever[..., None])[..., 0] * lever).sum(axis=1)
     return np.asarray(np.sqrt(np.maximum(squared, 0.0)))

@@ -182,9 +182,8 @@ def sway(
         pose: (4, 4) fixed_from_camera.
         by_point: (3, 3, M) see `Projection`.
     """
-    x, y, z = (landmarks.position[rows] - pose[:3, 3]).T
-    p, q, r = by_focal[3:]
-    carried = np.stack([q * z - r * y, r * x - p * z, p * y - q * x]) + by_focal[:3, None]
+    arm = landmarks.position[rows] - pose[:3, 3]
+    carried = skew(by_focal[3:]) @ arm.T + by_focal[:3, None]
     error = -np.einsum("abm,bm->am", by_point, landmarks.lever[rows].T - carried)
     error[:2] -= uvw[:2]
     return np.asarray(error)

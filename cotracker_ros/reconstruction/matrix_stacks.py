@@ -40,7 +40,7 @@ def propagated(jacobian: NDArray[np.float64], covariance: NDArray[np.float64]) -
 
 
 def inverse_symmetric(stack: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the inverses of a stack (3, 3, M) of symmetric positive matrices, by cofactors."""
+    """Return the inverses of a stack (3, 3, ...) of symmetric positive matrices, by cofactors."""
     (a, b, c), (_, d, e), (_, _, f) = stack
     inverse = np.empty_like(stack)
     inverse[0, 0], inverse[1, 1], inverse[2, 2] = d * f - e * e, a * f - c * c, a * d - b * b

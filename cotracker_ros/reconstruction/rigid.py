@@ -142,16 +142,16 @@ def _frames(triples: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (H, 3, 3) orthonormal frames, as columns, spanned by triangles (H, 3, 3)."""
     first, second = triples[:, 1] - triples[:, 0], triples[:, 2] - triples[:, 0]
     # The bisector of the two sides turns least when one of them is off.
-    normal = _cross(first, second)
+    normal = cross_products(first, second)
     area = np.sqrt((normal * normal).sum(axis=1, keepdims=True))
     with np.errstate(invalid="ignore", divide="ignore"):
         normal = np.where(area > _FLAT, normal / area, np.nan)
         middle = triples.mean(axis=1) - triples[:, 0]
         along = middle / np.sqrt((middle * middle).sum(axis=1, keepdims=True))
-    return np.stack([along, _cross(normal, along), normal], axis=-1)
+    return np.stack([along, cross_products(normal, along), normal], axis=-1)
 
 
-def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def cross_products(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return cross products of (N, 3) and (N, 3); several times faster than NumPy's at this size."""
     x, y, z = a.T
     p, q, r = b.T

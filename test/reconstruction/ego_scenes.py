@@ -1,6 +1,7 @@
 """Points in a room, seen by a camera that moves through it: exact truth for tests of ego-motion."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -88,3 +89,22 @@ def film(
     for k in range(images):
         pose = path(k / 30)
         yield pose, room.see(pose, k, **kwargs)
+
+
+def every_track(room: Room, pose, k: int, world, first: int) -> CameraPoints:
+    """Return what is seen of points whose tracks never end, with a row for each of them."""
+    count = len(world)
+    room.ids, room.lost = np.arange(first, first + count, dtype=np.uint32), np.zeros(count, bool)
+    seen = room.see(pose, k, points=world)
+    rows = seen.ids - first
+    xyz, sigma = np.full((count, 3), np.nan), np.ones(count)
+    xyz[rows], sigma[rows] = seen.xyz, seen.sigma
+    return replace(seen, ids=room.ids.copy(), xyz=xyz, sigma=sigma, moving=np.zeros(count, bool))
+
+
+def joined(one: CameraPoints, two: CameraPoints) -> CameraPoints:
+    """Return the tracks of both."""
+    both = {
+        name: np.concatenate([getattr(one, name), getattr(two, name)]) for name in ("ids", "xyz", "sigma")
+    }
+    return replace(one, **both, moving=np.zeros(len(both["ids"]), bool))

@@ -1,14 +1,11 @@
 """A camera that was lost for long is found back by the landmarks of before, and only by them."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from ego_scenes import Room, swaying
+from ego_scenes import Room, every_track, joined, swaying
 
 from cotracker_ros.evaluation.scene_metrics import THREE_SIGMA, squared_distances
 from cotracker_ros.reconstruction.ego_motion import EgoMotion
-from cotracker_ros.reconstruction.ego_types import CameraPoints
 from cotracker_ros.reconstruction.rigid import difference
 from cotracker_ros.reconstruction.scene import OdometryState
 
@@ -31,24 +28,13 @@ def _film(*, meanwhile: bool, carried: float = 0.0, forgotten: bool = False):
         world = room.points.copy()
         world[::2, 0] += carried * (k >= HIDDEN.start)
         first = 5_000 if forgotten and k >= HIDDEN.start else 1
-        known, other = _seen(room, pose, k, world, first), _seen(elsewhere, pose, k, elsewhere.points, 10_000)
+        known = every_track(room, pose, k, world, first)
+        other = every_track(elsewhere, pose, k, elsewhere.points, 10_000)
         if k in HIDDEN:
             known.xyz[:] = np.nan
         if not (meanwhile and HIDDEN.start <= k < HIDDEN.stop + 5):
             other.xyz[:] = np.nan
-        names = ("ids", "xyz", "sigma", "moving")
-        both = {name: np.concatenate([getattr(known, name), getattr(other, name)]) for name in names}
-        yield pose, replace(known, **both)
-
-
-def _seen(room: Room, pose, k: int, world, first: int) -> CameraPoints:
-    """Return a row for each point of the room, seen or not."""
-    count = len(world)
-    room.ids, room.lost = np.arange(first, first + count, dtype=np.uint32), np.zeros(count, bool)
-    seen = room.see(pose, k, points=world)
-    xyz, sigma = np.full((count, 3), np.nan), np.ones(count)
-    xyz[seen.ids - first], sigma[seen.ids - first] = seen.xyz, seen.sigma
-    return replace(seen, ids=room.ids.copy(), xyz=xyz, sigma=sigma, moving=np.zeros(count, bool))
+        yield pose, joined(known, other)
 
 
 def _run(film):

@@ -1,10 +1,8 @@
 """Something that is carried before the camera must not become the world, though it fills the view."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from ego_scenes import FOCAL, Room, still, swaying
+from ego_scenes import FOCAL, Room, every_track, joined, still, swaying
 
 from cotracker_ros.evaluation.scene_metrics import THREE_SIGMA, squared_distances
 from cotracker_ros.reconstruction.ego_motion import EgoMotion
@@ -44,32 +42,14 @@ def _carried_past(path, images, *, left, seed=0):
     spared = room.rng.choice(visible, left, replace=False)
     for k in range(images):
         pose = path(k / RATE)
-        points = _all_of(room, pose, k, room.points, 1)
+        points = every_track(room, pose, k, room.points, 1)
         there = COMES <= k < GOES
         if there:
             hidden = np.ones(len(points.ids), bool)
             hidden[spared] = False
             points.xyz[hidden] = np.nan
-            points = _joined(points, _all_of(board, pose, k, board.points + _board(k), FIRST))
+            points = joined(points, every_track(board, pose, k, board.points + _board(k), FIRST))
         yield pose, points
-
-
-def _all_of(room: Room, pose, k: int, world, first: int) -> CameraPoints:
-    """Return what is seen of points whose tracks never end, with a row for each of them."""
-    count = len(world)
-    room.ids, room.lost = np.arange(first, first + count, dtype=np.uint32), np.zeros(count, bool)
-    seen = room.see(pose, k, points=world)
-    rows = seen.ids - first
-    xyz, sigma = np.full((count, 3), np.nan), np.ones(count)
-    xyz[rows], sigma[rows] = seen.xyz, seen.sigma
-    return replace(seen, ids=room.ids.copy(), xyz=xyz, sigma=sigma, moving=np.zeros(count, bool))
-
-
-def _joined(one: CameraPoints, two: CameraPoints) -> CameraPoints:
-    both = {
-        name: np.concatenate([getattr(one, name), getattr(two, name)]) for name in ("ids", "xyz", "sigma")
-    }
-    return replace(one, **both, moving=np.zeros(len(both["ids"]), bool))
 
 
 def _run(sequence, ego):
