@@ -83,7 +83,7 @@ def moved_by(
 
 
 def rotations(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the (B, 3, 3) rotations of rotation vectors (B, 3); `rigid.rotation_exp`, faster for a few."""
+    """Return the (B, 3, 3) rotations of rotation vectors (B, 3); `rigid.rotation_exp` for many."""
     square = np.maximum(np.einsum("bi,bi->b", vectors, vectors), 1e-16)[:, None, None]
     angle = np.sqrt(square)
     cross = (vectors @ _CROSS).reshape(-1, 3, 3)

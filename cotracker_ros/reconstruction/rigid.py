@@ -29,22 +29,12 @@ def skew(vectors: ArrayLike) -> NDArray[np.float64]:
     return matrices
 
 
-def rotation_exp(vectors: ArrayLike) -> NDArray[np.float64]:
-    """Return the (..., 3, 3) rotations of (..., 3) rotation vectors, rad (Rodrigues' formula)."""
-    v = np.asarray(vectors, dtype=np.float64)
-    if v.ndim == 1:
-        return _rotation(*v.tolist())
-    angle = np.linalg.norm(v, axis=-1)[..., None, None]
-    small = angle < _TINY_ANGLE
-    safe = np.where(small, 1.0, angle)
-    sine = np.where(small, 1.0, np.sin(safe) / safe)
-    cosine = np.where(small, 0.5, (1 - np.cos(safe)) / safe**2)
-    cross = skew(v)
-    return np.asarray(np.eye(3) + sine * cross + cosine * (cross @ cross))
+def rotation_exp(vector: ArrayLike) -> NDArray[np.float64]:
+    """Return the (3, 3) rotation of a rotation vector (3,), rad (Rodrigues' formula).
 
-
-def _rotation(x: float, y: float, z: float) -> NDArray[np.float64]:
-    """Return the (3, 3) rotation of one vector; for one, plain numbers are five times as fast as arrays."""
+    For one, plain numbers are five times as fast as arrays; for many, see `body_fits.rotations`.
+    """
+    x, y, z = np.asarray(vector, dtype=np.float64).tolist()
     angle = math.sqrt(x * x + y * y + z * z)
     small = angle < _TINY_ANGLE
     s = 1.0 if small else math.sin(angle) / angle

@@ -118,4 +118,4 @@ def test_poses_are_found_in_spite_of_wild_points():
 
 def test_rotations_are_exact_for_none_and_for_large_turns():
     vectors = np.array([[0.0, 0, 0], [1e-9, 0, 0], [0.3, -2.0, 1.0]])
-    assert np.allclose(rotations(vectors), rotation_exp(vectors), atol=1e-12)
+    assert np.allclose(rotations(vectors), [rotation_exp(vector) for vector in vectors], atol=1e-12)
