@@ -267,6 +267,15 @@ def test_ctrl_c_leaves_a_valid_bag(recording_path, tmp_path):
     assert len(read(tmp_path / "out.mcap")["/tracker/tracks"]) == report.answers
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal, also where the shell that started the tests ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_the_second_ctrl_c_interrupts_at_once():
     with pytest.raises(KeyboardInterrupt), stop_on_interrupt() as stop:
         os.kill(os.getpid(), signal.SIGINT)
