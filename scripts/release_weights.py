@@ -2,7 +2,8 @@
 
 Usage: python scripts/release_weights.py --runs RUN [RUN ...] --weights FILE [FILE ...]
 RUNs are folders of `cotracker_ros train` in the order in which they went on from each other; FILEs are
-weights of one network, whose mean is taken (Wortsman et al., "Model soups", 2022).
+weights of one network, whose mean is taken (Wortsman et al., "Model soups", 2022). The verifier is fitted on
+the mean, half as precise as it is shipped.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import torch
 
 from cotracker_ros.model import CoTracker3, checkpoints
 from cotracker_ros.training.trainer import LOG
+from cotracker_ros.training.verifying import fit_verifier, verifier_clips, without_verifier
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -25,19 +27,21 @@ WEIGHTS = ROOT / "cotracker_ros" / "weights" / "default.safetensors"
 DOCS = ROOT / "docs"
 LOSSES = ("visible", "hidden", "visibility", "confidence", "features")
 SMOOTHED = 10  # lines of the log
+VERIFIER_CLIPS = 64
 
 
 def main(runs: list[Path], files: list[Path]) -> None:
     """Write the weights, docs/training_log.jsonl and docs/training.png."""
-    config, total = checkpoints.read(files[0])
+    config, total = without_verifier(*checkpoints.read(files[0]))
     for file in files[1:]:
-        other, tensors = checkpoints.read(file)
+        other, tensors = without_verifier(*checkpoints.read(file))
         if other != config:
             sys.exit(f"{file} holds another network than {files[0]}")
         total = {name: part + tensors[name] for name, part in total.items()}
     network = CoTracker3(config).half()
     network.load_state_dict({name: (part / len(files)).half() for name, part in total.items()})
-    checkpoints.save(network, config, WEIGHTS)
+    network = fit_verifier(network.bfloat16().eval(), verifier_clips(VERIFIER_CLIPS)).half()
+    checkpoints.save(network, network.config, WEIGHTS)
     WEIGHTS.chmod(0o644)
     lines, before = [], 0
     for run in runs:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, fields
 
 from cotracker_ros.model.encodings import MOTION_WIDTH, POSITION_WIDTH
 
+_MAY_BE_0 = ("corr_radius", "support_radius", "verifier")
+
 
 @dataclass(frozen=True)
 class CoTracker3Config:
@@ -36,6 +38,7 @@ class CoTracker3Config:
         virtual_tracks: Learned tokens through which the tracks see each other.
         motion_height: Height that the motion encoding is scaled by, px.
         motion_width: Width that the motion encoding is scaled by, px.
+        verifier: Causal networks: width of the verifier's hidden layer; 0 has none.
     """
 
     window: int = 16
@@ -58,11 +61,12 @@ class CoTracker3Config:
     virtual_tracks: int = 64
     motion_height: int = 384
     motion_width: int = 512
+    verifier: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name in ("offline", "causal", "stage_widths", "corr_radius", "support_radius"):
+            if field.name in ("offline", "causal", "stage_widths", *_MAY_BE_0):
                 continue
             if not value > 0:
                 raise ValueError(f"{field.name} is {value}; give a number above 0")
@@ -72,7 +76,9 @@ class CoTracker3Config:
             raise ValueError(f"stride is {self.stride}; give 2, 4, 8 or 16")
         if self.offline and self.causal:
             raise ValueError("offline and causal are both set; an offline network looks both ways in time")
-        for name in ("corr_radius", "support_radius"):
+        if self.verifier and not self.causal:
+            raise ValueError("verifier is set, but the network is not causal; give verifier: 0")
+        for name in _MAY_BE_0:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; give 0 or more")
         if self.hidden % self.heads:

@@ -24,6 +24,7 @@ from cotracker_ros.model.encodings import (
     time_embedding,
 )
 from cotracker_ros.model.transformer import UpdateTransformer
+from cotracker_ros.model.verifier import Verifier
 
 FRAMES_AT_A_TIME = 16
 
@@ -79,6 +80,7 @@ class CoTracker3(nn.Module):
         self.fnet = Encoder(self.config)
         self.updateformer = UpdateTransformer(self.config)
         self.corr_mlp = CorrelationMlp(self.config)
+        self.verifier = Verifier(self.config.verifier) if self.config.verifier else None
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, device: str | torch.device = "cpu") -> CoTracker3:

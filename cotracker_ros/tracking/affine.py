@@ -7,7 +7,7 @@ nearer. Brightness and contrast are taken out in each step.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ ALIKE = 0.85
 """Weighted correlation from which on a fit is taken for the point's place ..."""
 SURE = 0.9
 """... and from which on it shows that the point is seen."""
+_AT_ONCE = 512  # patches, one below the other in a picture: OpenCV samples none higher than 32766 px
 _STEPS = 6
 _STILL = 0.02  # px: a fit that moves by less has arrived
 _LARGEST_STEP = 3.0  # px, of the middle and of the window's edge
@@ -65,6 +66,18 @@ def fit_affine(
         xy: (N, 2) where to begin, px.
         warp: (N, 2, 2) with which warp to begin.
     """
+    arrays = templates, template_xy, xy, warp
+    parts = [_fit_some(t, at, grey, start, w) for t, at, start, w in _some_at_once(*arrays)]
+    return AffineFit(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _fit_some(
+    templates: NDArray[np.uint8],
+    template_xy: NDArray[np.floating],
+    grey: NDArray[np.uint8],
+    xy: NDArray[np.float32],
+    warp: NDArray[np.float32],
+) -> AffineFit:
     count, side = len(templates), templates.shape[-1]
     if not count:
         return AffineFit(xy, warp, np.zeros(0, np.float32))
@@ -92,6 +105,43 @@ def fit_affine(
     area = np.linalg.det(best.warp)
     sane = (area > _AREAS[0]) & (area < _AREAS[1]) & (np.abs(best.warp).max(axis=(1, 2)) < _STRETCH)
     return best._replace(alike=np.where(sane & shows, best.alike, 0).astype(np.float32))
+
+
+def patch_likeness(
+    templates: NDArray[np.uint8],
+    template_xy: NDArray[np.floating],
+    grey: NDArray[np.uint8],
+    xy: NDArray[np.float32],
+    warp: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Return the weighted correlation (N,) of patches with an image; 0 where a patch shows nothing.
+
+    Arguments are those of `fit_affine`, but nothing is fitted.
+    """
+    arrays = templates, template_xy, xy, warp
+    return np.concatenate([_compare_some(t, at, grey, x, w) for t, at, x, w in _some_at_once(*arrays)])
+
+
+def _compare_some(
+    templates: NDArray[np.uint8],
+    template_xy: NDArray[np.floating],
+    grey: NDArray[np.uint8],
+    xy: NDArray[np.float32],
+    warp: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    count, side = len(templates), templates.shape[-1]
+    if not count:
+        return np.zeros(0, np.float32)
+    place = (template_xy + np.arange(count)[:, None] * [0, side]).astype(np.float32)
+    patch = _centred(_sample(templates.reshape(count * side, side), identity_warps(count), place, WINDOW))
+    alike, _ = _compare(_centred(_sample(grey, warp, xy, WINDOW)), patch)
+    return np.where(patch.std(axis=1) > _CONTRAST, alike, 0).astype(np.float32)
+
+
+def _some_at_once(*arrays: NDArray[Any]) -> list[tuple[NDArray[Any], ...]]:
+    """Split rows into pieces that OpenCV can sample, of which there is one at least."""
+    starts = range(0, max(len(arrays[0]), 1), _AT_ONCE)
+    return [tuple(array[start : start + _AT_ONCE] for array in arrays) for start in starts]
 
 
 def _offsets() -> tuple[NDArray[np.float32], NDArray[np.float32]]:

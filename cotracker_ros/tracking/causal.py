@@ -4,7 +4,8 @@ A point starts in each image where Lucas-Kanade says it went, at up to VGA resol
 start where the company of their query takes them, or else where their neighbours go. The network compares
 what it sees there with the query, puts the point right and says whether it is the point at all. Last, the
 patch around the query is fitted; where the network doubts, also at the place whose features are most like the
-query's. The fit is affine, and where that finds nothing, a shift alone.
+query's. The fit is affine, and where that finds nothing, a shift alone. What is published of a point is the
+judgement of the network's verifier, if it has one; the stream goes on from its own beliefs.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from cotracker_ros.model import CoTracker3, Estimates
 from cotracker_ros.model.cotracker3 import add_update
-from cotracker_ros.tracking.affine import ALIKE, SURE, fit_affine, identity_warps
+from cotracker_ros.tracking.affine import ALIKE, SURE, fit_affine, identity_warps, patch_likeness
+from cotracker_ros.tracking.beliefs import BELIEVED, belief, believed, put, take
 from cotracker_ros.tracking.company import by_company
 from cotracker_ros.tracking.config import KltConfig, TrackerConfig, refinement_passes, visible_from
+from cotracker_ros.tracking.evidence import Evidence
 from cotracker_ros.tracking.lucas_kanade import NOT_HOME, carry_on, follow
 from cotracker_ros.tracking.network_tracker import NetworkTracker
 from cotracker_ros.tracking.polish import ANYWHERE, CLOSE, SIDE, Fit, cut_patches, polish
@@ -31,8 +35,6 @@ from cotracker_ros.tracking.types import Tracks
 
 STARTS = KltConfig(window=31, levels=4, max_error=1.5)
 """How Lucas-Kanade carries points to the next image; its error is in px of the network's input."""
-BELIEVED = 2.0
-"""Logits, at least, of a point whose patch is found again, or that was asked for in an answered image."""
 
 TRUST = 0.5
 """Share of the network's correction of a position that is taken: Lucas-Kanade and patches are more exact."""
@@ -74,9 +76,8 @@ class CausalTracker(NetworkTracker):
         state.grey = torch.from_numpy(grey)
         state.answered, state.stamps = state.frames, {state.frames - 1: stamp}
         rows = np.flatnonzero(self.table.query_frame < state.frames)
-        if len(rows):
-            self._refine(rows, None if before is None else before.numpy(), grey)
-        return self._answer([self._estimate(stamp)])
+        evidence = self._refine(rows, None if before is None else before.numpy(), grey) if len(rows) else None
+        return self._answer([self._estimate(stamp, rows, evidence)])
 
     def finish(self) -> list[Tracks]:
         """See `PointTracker.finish`; nothing ever waits here."""
@@ -88,7 +89,7 @@ class CausalTracker(NetworkTracker):
         return CausalTracker(self.model, self.config)
 
     def _visible_from(self) -> float:
-        return visible_from(self.config, causal=True)
+        return visible_from(self.config, causal=True, verified=self.model.verifier is not None)
 
     # Rows
 
@@ -121,7 +122,7 @@ class CausalTracker(NetworkTracker):
             state.accompanied = state.accompanied[torch.from_numpy(rows)]
         return rows
 
-    def _begin(self, rows: NDArray[np.int64], belief: float) -> None:
+    def _begin(self, rows: NDArray[np.int64], logit: float) -> None:
         """Start rows at their queries in the newest image."""
         state, device = self.state, self.model.device
         if not len(rows):
@@ -135,8 +136,8 @@ class CausalTracker(NetworkTracker):
         state.warps[torch.from_numpy(rows)] = torch.from_numpy(identity_warps(len(rows)))
         index = torch.from_numpy(rows).to(device)
         state.estimates.xy[index, 0] = xy
-        state.estimates.visibility[index] = belief
-        state.estimates.confidence[index] = belief
+        state.estimates.visibility[index] = logit
+        state.estimates.confidence[index] = logit
         state.started[rows] = True
 
     # Updates
@@ -147,17 +148,17 @@ class CausalTracker(NetworkTracker):
 
     def _refine(
         self, rows: NDArray[np.int64], before: NDArray[np.uint8] | None, grey: NDArray[np.uint8]
-    ) -> None:
-        """Estimate some rows in the newest image."""
+    ) -> Evidence:
+        """Estimate some rows in the newest image, and say what was noticed of them."""
         state, model = self.state, self.model
         fresh = ~state.started[rows]
         self._begin(rows[fresh], 0.0)
         assert state.estimates is not None
         index, new = (torch.from_numpy(part).to(model.device) for part in (rows, fresh))
         last = Estimates(*(part[index] for part in state.estimates))
-        estimates = last
+        estimates, spread = last, np.full(len(rows), np.inf)
         if before is not None:
-            estimates = self._start(last, new, rows, before, grey)
+            estimates, spread = self._start(last, new, rows, before, grey)
         refined = self._refine_from(last, estimates, index)
         # A query is where it was asked for.
         taken = torch.where(new, 0.0, TRUST).to(last.xy)[:, None, None]
@@ -165,6 +166,35 @@ class CausalTracker(NetworkTracker):
         estimates = self._polish(estimates, rows, grey)
         for whole, part in zip(state.estimates, estimates, strict=True):
             whole[index] = part
+        return self._noticed(rows, grey, refined, estimates, spread)
+
+    def _noticed(
+        self,
+        rows: NDArray[np.int64],
+        grey: NDArray[np.uint8],
+        refined: Estimates,
+        estimates: Estimates,
+        spread: NDArray[np.floating],
+    ) -> Evidence:
+        """Look at points (N, 1) where they are now; `refined` is what the network said of them."""
+        state = self.state
+        assert state.warps is not None and state.accompanied is not None
+        index = torch.from_numpy(rows)
+        templates, query, xy = self._patches(rows, estimates.xy)
+        warp = state.warps[index].numpy()
+        slots = torch.zeros(len(rows), dtype=torch.long, device=self.model.device)
+        (around,) = self.model.support(state.pyramid[:1], slots, estimates.xy[:, 0])
+        support = state.support[0][index.to(self.model.device)]
+        return Evidence(
+            visibility=refined.visibility[:, 0],
+            confidence=refined.confidence[:, 0],
+            belief=belief(estimates)[:, 0],
+            spread=spread,
+            together=state.accompanied[index],
+            alike=patch_likeness(templates, query, grey, xy, warp),
+            warp=warp,
+            features=F.cosine_similarity(around.float(), support.float(), dim=-1).mean(dim=1),
+        )
 
     def _in_grey(self, xy: NDArray) -> NDArray[np.float64]:
         """Positions (N, 2) of the image, px, in the image for Lucas-Kanade."""
@@ -195,26 +225,31 @@ class CausalTracker(NetworkTracker):
         rows: NDArray[np.int64],
         before: NDArray[np.uint8],
         grey: NDArray[np.uint8],
-    ) -> Estimates:
-        """Carry the last estimates on to the newest image; new rows are in it already."""
+    ) -> tuple[Estimates, NDArray[np.floating]]:
+        """Carry the last estimates on to the newest image; new rows are in it already.
+
+        Returns:
+            The estimates, and (N,) how far the company of each point is apart, px of the network's input.
+        """
         scale = self._scale()
         xy = self._in_grey((last.xy[:, 0] * scale).cpu().numpy()).astype(np.float32)
         grey_px = float(self._image_per_input().mean()) / grey_factor(self.state.image_size)
         followed = follow(before, grey, xy, replace(STARTS, max_error=STARTS.max_error * grey_px))
-        belief = _belief(last)[:, 0].cpu().numpy()
-        carried = carry_on(xy, followed, belief)
-        sure = followed.home & (belief > LOW) & ~new.cpu().numpy()
-        carried, strays = self._keep_company(rows, carried, sure, grey_px)
+        certainty = belief(last)[:, 0].cpu().numpy()
+        carried = carry_on(xy, followed, certainty)
+        sure = followed.home & (certainty > LOW) & ~new.cpu().numpy()
+        carried, strays, spread = self._keep_company(rows, carried, sure, grey_px)
         moved = torch.from_numpy(self._in_image(carried)).to(last.xy) / scale
         doubt = NOT_HOME * torch.from_numpy(~followed.home | strays).to(last.confidence)
-        return last._replace(
+        estimates = last._replace(
             xy=torch.where(new[:, None, None], last.xy, moved[:, None]),
             confidence=torch.where(new[:, None], last.confidence, last.confidence - doubt[:, None]),
         )
+        return estimates, spread / grey_px
 
     def _keep_company(
         self, rows: NDArray[np.int64], xy: NDArray[np.float32], sure: NDArray[np.bool_], px: float
-    ) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    ) -> tuple[NDArray[np.floating], NDArray[np.bool_], NDArray[np.float64]]:
         """Take lost points along with the company of their query, and strays back to it.
 
         Args:
@@ -224,8 +259,9 @@ class CausalTracker(NetworkTracker):
             px: Of the grey image for one of the network's input.
 
         Returns:
-            Where they should be (N, 2), and (N,) bool, which of them are strays: they went with their company
-            for long and are suddenly far from it, as when they slid onto what hides them.
+            Where they should be (N, 2); (N,) bool, which of them are strays: they went with their company
+            for long and are suddenly far from it, as when they slid onto what hides them; and (N,) how far
+            the company is apart, px of the grey image.
         """
         assert self.state.accompanied is not None
         query, frame = self.table.query_xy[rows], self.table.query_frame[rows]
@@ -235,17 +271,17 @@ class CausalTracker(NetworkTracker):
         index = torch.from_numpy(rows)
         self.state.accompanied[index] += torch.from_numpy(close & sure & (apart < TOGETHER * px))
         strays = close & (apart > STRAY * px) & (self.state.accompanied[index] >= LOYAL).numpy()
-        return np.where((close & (~sure | strays))[:, None], company.xy, xy), strays
+        return np.where((close & (~sure | strays))[:, None], company.xy, xy), strays, company.spread
 
     def _polish(self, estimates: Estimates, rows: NDArray[np.int64], grey: NDArray[np.uint8]) -> Estimates:
         """Fit the query's patch, and believe in points where it is found."""
         estimates, fits = self._fit_affine(estimates, rows, grey, estimates.xy, ALIKE)
         rest = np.flatnonzero(~fits)
-        part = _take(estimates, rest)
-        estimates = _put(estimates, rest, self._fit(part, rows[rest], grey, part.xy, CLOSE))
-        low = np.flatnonzero((_belief(estimates) < LOW).cpu().numpy())
+        part = take(estimates, rest)
+        estimates = put(estimates, rest, self._fit(part, rows[rest], grey, part.xy, CLOSE))
+        low = np.flatnonzero((belief(estimates) < LOW).cpu().numpy())
         return (
-            _put(estimates, low, self._search(_take(estimates, low), rows[low], grey))
+            put(estimates, low, self._search(take(estimates, low), rows[low], grey))
             if len(low)
             else estimates
         )
@@ -255,11 +291,11 @@ class CausalTracker(NetworkTracker):
         support = self.state.support[0][torch.from_numpy(rows).to(self.model.device)]
         places = most_alike(self.state.pyramid[0][0], support, estimates.xy[:, 0])[:, None]
         found = self._fit(estimates, rows, grey, places, ANYWHERE)
-        rest = np.flatnonzero((_belief(found) < LOW).cpu().numpy())
-        part, _ = self._fit_affine(_take(found, rest), rows[rest], grey, places[rest], SURE)
-        found = _put(found, rest, part)
+        rest = np.flatnonzero((belief(found) < LOW).cpu().numpy())
+        part, _ = self._fit_affine(take(found, rest), rows[rest], grey, places[rest], SURE)
+        found = put(found, rest, part)
         # Only where it looks like the query: belief has risen there.
-        return found._replace(xy=torch.where((_belief(found) >= LOW)[..., None], found.xy, estimates.xy))
+        return found._replace(xy=torch.where((belief(found) >= LOW)[..., None], found.xy, estimates.xy))
 
     def _fit_affine(
         self,
@@ -284,7 +320,7 @@ class CausalTracker(NetworkTracker):
         here = torch.from_numpy(fits).to(self.model.device)
         seen = torch.from_numpy(fits & (found.alike > SURE)).to(self.model.device)
         estimates = estimates._replace(xy=torch.where(here[:, None, None], fitted[:, None], places))
-        return _believed(estimates, seen), fits
+        return believed(estimates, seen), fits
 
     def _patches(
         self, rows: NDArray[np.int64], places: Tensor
@@ -311,7 +347,7 @@ class CausalTracker(NetworkTracker):
         moved = torch.from_numpy((found != xy).any(1)).to(self.model.device)[:, None, None]
         fitted = torch.from_numpy(self._in_image(found)).to(estimates.xy) / self._scale()
         estimates = estimates._replace(xy=torch.where(moved, fitted[:, None], places))
-        return _believed(estimates, torch.from_numpy(alike).to(self.model.device))
+        return believed(estimates, torch.from_numpy(alike).to(self.model.device))
 
     def _past(self, index: Tensor) -> tuple[list[Tensor], Tensor]:
         """Keys and values of some rows and the virtual tracks, and which of them there are."""
@@ -340,8 +376,8 @@ class CausalTracker(NetworkTracker):
         there[index] = True
         state.known = torch.cat([state.known, there], 1)[:, -keep:]
 
-    def _estimate(self, stamp: int) -> Estimate:
-        """What there is to say about the newest image."""
+    def _estimate(self, stamp: int, rows: NDArray[np.int64], evidence: Evidence | None) -> Estimate:
+        """What there is to say about the newest image; the evidence is of some rows, all that have begun."""
         state = self.state
         if state.estimates is None:
             nothing = np.zeros(0, np.float32)
@@ -350,31 +386,9 @@ class CausalTracker(NetworkTracker):
             )
         estimates = Estimates(*(part[:, 0] for part in state.estimates))
         xy = (estimates.xy * self._scale()).cpu().numpy()
-        visibility, confidence = estimates.visibility.sigmoid(), estimates.confidence.sigmoid()
-        return Estimate(
-            state.frames - 1, stamp, stamp, False, xy, visibility.cpu().numpy(), confidence.cpu().numpy()
-        )
-
-
-def _believed(estimates: Estimates, seen: Tensor) -> Estimates:
-    """Return the estimates with points believed in that were seen (N,)."""
-    least = torch.where(seen, BELIEVED, -torch.inf).to(estimates.visibility)[:, None]
-    return estimates._replace(
-        visibility=estimates.visibility.maximum(least), confidence=estimates.confidence.maximum(least)
-    )
-
-
-def _take(estimates: Estimates, rows: NDArray[np.intp]) -> Estimates:
-    index = torch.from_numpy(rows).to(estimates.xy.device)
-    return Estimates(*(whole[index] for whole in estimates))
-
-
-def _put(estimates: Estimates, rows: NDArray[np.intp], part: Estimates) -> Estimates:
-    index = torch.from_numpy(rows).to(estimates.xy.device)
-    pairs = zip(estimates, part, strict=True)
-    return Estimates(*(whole.index_copy(0, index, new.to(whole)) for whole, new in pairs))
-
-
-def _belief(estimates: Estimates) -> Tensor:
-    """Visibility times confidence, as probabilities."""
-    return estimates.visibility.sigmoid() * estimates.confidence.sigmoid()
+        told = torch.stack([estimates.visibility, estimates.confidence], -1)
+        if evidence is not None and self.model.verifier is not None:
+            judged = self.model.verifier(evidence.table().to(self.model.device))
+            told[torch.from_numpy(rows).to(self.model.device)] = judged.to(told)
+        visibility, confidence = told.sigmoid().cpu().numpy().T
+        return Estimate(state.frames - 1, stamp, stamp, False, xy, visibility, confidence)

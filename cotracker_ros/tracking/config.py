@@ -85,10 +85,17 @@ def refinement_passes(config: TrackerConfig, *, every_image: bool) -> int:
     return config.iterations or (1 if every_image else 6)
 
 
-def visible_from(config: TrackerConfig, *, causal: bool) -> float:
-    """Return `TrackerConfig.visible_threshold`, or what suits the tracker."""
-    suits = 0.3 if causal else 0.6
-    return suits if config.visible_threshold < 0 else config.visible_threshold
+def visible_from(config: TrackerConfig, *, causal: bool, verified: bool = False) -> float:
+    """Return `TrackerConfig.visible_threshold`, or what suits the tracker.
+
+    Args:
+        config: Settings.
+        causal: Whether the network is causal.
+        verified: Whether it has a verifier.
+    """
+    if config.visible_threshold >= 0:
+        return config.visible_threshold
+    return 0.35 if verified else 0.3 if causal else 0.6
 
 
 @dataclass(frozen=True)

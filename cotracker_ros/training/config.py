@@ -157,6 +157,7 @@ class TrainConfig:
         snapshot_every: Steps between two snapshots, from which a run can go on.
         evaluate_every: Steps between two evaluations against KLT on held-out clips; 0 means none.
         evaluate_clips: Held-out clips of each.
+        verifier_clips: Synthetic clips on which a causal network's verifier is fitted at the end; 0: none is.
     """
 
     model: CoTracker3Config = field(default_factory=CoTracker3Config)
@@ -180,6 +181,7 @@ class TrainConfig:
     snapshot_every: int = 200
     evaluate_every: int = 2000
     evaluate_clips: int = 12
+    verifier_clips: int = 0
 
     def __post_init__(self) -> None:
         _check(self.starts in STARTS, f"starts is '{self.starts}'; give one of {', '.join(STARTS)}")
@@ -201,6 +203,15 @@ class TrainConfig:
             )
         _check(0 <= self.average < 1, f"average is {self.average}; give a decay from 0 to below 1")
         _check(self.evaluate_every >= 0, f"evaluate_every is {self.evaluate_every}; give 0 (never) or steps")
+        _check(self.verifier_clips >= 0, f"verifier_clips is {self.verifier_clips}; give 0 (none) or more")
+        _check(
+            not self.verifier_clips or self.model.causal,
+            f"verifier_clips is {self.verifier_clips}, but the network is not causal; give 0",
+        )
+        _check(
+            not self.model.verifier,
+            f"model.verifier is {self.model.verifier}, but it is fitted at the end; give verifier_clips",
+        )
         _check(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}; give 0 or more")
         stride = self.model.stride
         for width, height in self.data.sizes:

@@ -15,6 +15,7 @@ from cotracker_ros.training.config import TrainConfig, read_config
 from cotracker_ros.training.label_cache import LIST, LabelFolder
 from cotracker_ros.training.named_teachers import file_digest
 from cotracker_ros.training.trainer import WEIGHTS, train
+from cotracker_ros.training.verifying import without_verifier
 
 STUDENT = "student.safetensors"
 _LEAST_WINDOW = 4
@@ -62,7 +63,7 @@ def student_config(config: StudentConfig, labels: Path, frames: int, tracks: int
     Raises:
         WeightsError: The student's weights are missing or cannot be read.
     """
-    model, _ = checkpoints.read(find_weights(config.student))
+    model, _ = without_verifier(*checkpoints.read(find_weights(config.student)))
     base = read_config("default_distil" if model.causal else "cotracker3_distil_online")
     data = replace(
         base.data,

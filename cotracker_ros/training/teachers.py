@@ -183,7 +183,8 @@ class NetworkTeacher:
         if not self.model.config.causal:
             return TeacherTracks(xy, sure)
         sure = sure * result.confidence[:, :count].astype(np.float32)
-        return TeacherTracks(xy, sure, visible_from(config, causal=True))
+        verified = self.model.verifier is not None
+        return TeacherTracks(xy, sure, visible_from(config, causal=True, verified=verified))
 
 
 def _random_points(frames: NDArray[np.uint8]) -> NDArray[np.float32]:

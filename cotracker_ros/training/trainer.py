@@ -22,6 +22,7 @@ from cotracker_ros.training.forward import sample_losses
 from cotracker_ros.training.rollout import roll_out
 from cotracker_ros.training.samples import Sample, load_samples
 from cotracker_ros.training.snapshots import RunState, load_snapshot, save_snapshot
+from cotracker_ros.training.verifying import fit_verifier, verifier_clips, without_verifier
 
 WEIGHTS = "weights.safetensors"
 LOG = "log.jsonl"
@@ -87,7 +88,7 @@ def train(
         stop_at: Time (`time.time`) at which to write a snapshot and stop.
 
     Returns:
-        The network with averaged weights.
+        The network with averaged weights; in the process of rank 0 with its verifier.
 
     Raises:
         TrainingFailedError: The loss is not a number.
@@ -98,6 +99,8 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     state = new_run(config, device)
     resumed = load_snapshot(state, config, out)
+    if resumed and state.step == config.steps and (out / WEIGHTS).is_file():
+        return CoTracker3.from_checkpoint(out / WEIGHTS, device)
     log = RunLog(out, config, state.step if resumed else 0) if group.rank == 0 else None
     with tqdm(
         total=config.steps, initial=state.step, desc="train", unit="step", disable=group.rank > 0
@@ -122,6 +125,8 @@ def train(
     network = averaged(state)
     if log:
         save_snapshot(state, config, out)
+        if config.verifier_clips:
+            network = fit_verifier(network, verifier_clips(config.verifier_clips))
         _save_weights(network, out / WEIGHTS)
         log.close()
     return network
@@ -149,7 +154,7 @@ def new_run(config: TrainConfig, device: torch.device) -> RunState:
         model = CoTracker3(config.model)
     if config.initial:
         path = find_weights(config.initial)
-        found, tensors = checkpoints.read(path)
+        found, tensors = without_verifier(*checkpoints.read(path))
         if found != config.model:
             raise TrainingError(f"{path} holds another network than the settings describe; give its 'model'")
         checkpoints.load_into(model, tensors, path)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cotracker_ros.tracking.affine import SURE, WINDOW, fit_affine, identity_warps
+from cotracker_ros.tracking.affine import SURE, WINDOW, fit_affine, identity_warps, patch_likeness
 from cotracker_ros.tracking.polish import SIDE, cut_patches
 
 COUNT = 12
@@ -98,3 +98,26 @@ def test_no_points_are_no_points():
         identity_warps(0),
     )
     assert found.xy.shape == (0, 2) and WINDOW % 2 == 1
+
+
+def test_likeness_is_that_of_the_fit_where_the_fit_ended():
+    image, query = picture(), queries()
+    there, truth = moved(image, query, around_middle(12.0, 1.1))
+    found = fit_affine(*patches(image, query), there, truth, identity_warps(COUNT))
+    again = patch_likeness(*patches(image, query), there, found.xy, found.warp)
+    np.testing.assert_allclose(again, found.alike, atol=1e-5)
+    assert (patch_likeness(*patches(image, query), there, truth + 30, found.warp) < 0.8).all()
+    flat = np.full((COUNT, SIDE, SIDE), 90, np.uint8)
+    assert (patch_likeness(flat, query, there, found.xy, found.warp) == 0).all()
+    assert len(patch_likeness(flat[:0], query[:0], there, found.xy[:0], found.warp[:0])) == 0
+
+
+def test_more_patches_than_one_picture_holds_are_fitted_as_few_are():
+    image = picture()
+    query = np.random.default_rng(3).uniform((40, 40), (280, 200), (700, 2)).astype(np.float32)
+    some = np.r_[0, 511, 512, 699]
+    all_of_them = fit_affine(*patches(image, query), image, query + np.float32(0.7), identity_warps(700))
+    few = fit_affine(*patches(image, query[some]), image, query[some] + np.float32(0.7), identity_warps(4))
+    for whole, part in zip(all_of_them, few, strict=True):
+        np.testing.assert_allclose(whole[some], part, atol=0.01)
+    assert np.mean(all_of_them.alike > 0.98) > 0.95

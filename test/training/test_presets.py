@@ -65,9 +65,10 @@ def test_a_step_of_every_preset(name: str, tmp_path: Path) -> None:
     config = tiny(name, tmp_path)
     before = trainer.averaged(trainer.new_run(config, torch.device("cpu"))).state_dict()
     after = trainer.train(config, tmp_path / "run", device=torch.device("cpu")).state_dict()
-    moved = {part for part, tensor in after.items() if not torch.equal(tensor, before[part])}
+    moved = {part for part, tensor in before.items() if not torch.equal(tensor, after[part])}
     assert "updateformer.flow_head.weight" in moved
     assert ("updateformer.vis_conf_head.weight" in moved) is not config.loss.freeze_visibility
+    assert any(part.startswith("verifier") for part in after) is (config.verifier_clips > 0)
     assert all(torch.isfinite(part).all() for part in after.values())
 
 
