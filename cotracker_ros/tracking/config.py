@@ -35,7 +35,7 @@ class TrackerConfig:
         support_refresh: Network: frames after which the support grid is planted anew; 0 means never.
         local_support: Network: side of a grid of support points around each query; 0 means none.
         visible_threshold: A point counts as visible when visibility times confidence is above this; -1 means
-            what suits: 0.6 as published, 0.3 for causal networks.
+            what suits: 0.6 as published, for causal networks 0.3, with a verifier 0.35.
         lost_after: Frames without being visible after which a track is flagged LOST.
         max_tracks: Most tracks at a time; asking for more is refused.
     """
