@@ -36,7 +36,7 @@ _TRAIL_WIDTH = 0.004  # m
 _POINT_SIZE = 0.02  # m
 _BODY_WIDTH = 0.006  # m
 _PATH_WIDTH = 0.01  # m
-_TEXT_HEIGHT = 0.05  # m
+_TEXT_HEIGHT = 0.1  # m, to be read from some metres away
 _PREDICTED = 0.4  # opacity of what was not measured in this image
 
 

@@ -111,8 +111,8 @@ def test_viewers_switch_namespaces_that_markers_have() -> None:
     known = set(re.findall(r"[a-z_]+(?=[,. (])", re.sub(r"\([^)]*\)", "", listed)))
     (markers,) = (item for item in rviz_displays() if item["Class"].endswith("/MarkerArray"))
     assert set(markers["Namespaces"]) == known
-    scene = foxglove_panels()["3D!scene"]
-    assert set(scene["topics"]["/lifter/markers"]["namespaces"]) <= known
+    for panel in ("3D!scene", "Image!camera"):
+        assert set(foxglove_panels()[panel]["topics"]["/lifter/markers"]["namespaces"]) <= known
 
 
 def test_foxglove_shows_topics_of_a_replay() -> None:
@@ -125,6 +125,7 @@ def test_foxglove_shows_topics_of_a_replay() -> None:
 
     assert leaves(layout["layout"]) == set(panels)
     assert set(panels["3D!scene"]["topics"]) == {"/lifter/points", "/lifter/markers", "/lifter/map"}
+    assert set(panels["Image!camera"]["topics"]) == {"/lifter/points", "/lifter/markers"}
     written = (ROOT / "cotracker_ros" / "recordings" / "outputs.py").read_text()
     assert all(f'"{topic}"' in written for topic in panels["3D!scene"]["topics"])
     for curve in panels["Plot!odometry"]["paths"]:
