@@ -149,9 +149,12 @@ def fuse(
         misses=landmarks.misses.copy(),
         strikes=landmarks.strikes.copy(),
     )
-    swayed = sway(landmarks, used, uvw, fit.by_focal, fit.pose, by_point)
+    swayed = sway(landmarks, used, uvw + residual, fit.by_focal, fit.pose, by_point)
     result.position[used] += np.einsum("abm,bm->ma", gain, residual)
-    result.lever[used] += np.einsum("abm,bm->ma", gain, swayed)
+    # What depth adds lies along the ray, which itself is nearer to the optical axis with a longer one.
+    across = fit.pose[:3, :2]
+    along = (gain[:, 2] * residual[2]).T
+    result.lever[used] += np.einsum("abm,bm->ma", gain, swayed) - along @ across @ across.T
     # Joseph's form: however inexact the gain of a badly known landmark is, nothing becomes negative.
     left = np.eye(3)[:, :, None] - product(gain, by_point)
     result.covariance[used] = unstacked(propagated(left, covariance) + propagated(gain, noise))
