@@ -4,15 +4,22 @@ With a wrong focal length a turn is told differently by how far points move in t
 depths change. How the pose, and each landmark, would be different with another focal length is carried along
 (the consider parameter of Schmidt's Kalman filter, 1966): it says by how much the pose may be off, and the
 landmarks' errors, compared with it, say what the focal length is. Without a turn nothing is told.
+
+A given focal length is either right, up to the little by which calibrations are off, or wrong: of another
+lens, or of images of another size. Which it is, and how far it may be off then, follows from both and from
+what was told by Bayes' rule. So the pose is uncertain by what a wrong one would do to it until a turn has
+confirmed the calibration, or contradicted it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
 from cotracker_ros.reconstruction.landmarks import Landmarks, sway
 from cotracker_ros.reconstruction.pose_fit import Vote
 from cotracker_ros.reconstruction.rigid import solve_normal
@@ -20,8 +27,9 @@ from cotracker_ros.reconstruction.rigid import solve_normal
 _MEMORY = 0.99  # what one image leaves of the evidence of those before
 _REPEATED = 10.0  # images that tell no more than one, as the errors of a track stay the same
 _OPINIONS = 4.0  # images that differ are worth so many independent ones at most
-_LIKELY = 2.0  # sigmas from which on a contradiction makes the pose less certain ...
-_CERTAIN = 4.0  # ... and from which on it is believed
+_WRONG = 0.2  # share by which a focal length that is wrong is off (one sigma)
+_CERTAIN = 0.99  # probability of a wrong one from which on it is believed ...
+_DOUBTFUL = 0.5  # ... until it is less than this
 
 
 @dataclass(frozen=True)
@@ -44,19 +52,15 @@ class FocalEvidence:
         return self.weighted / self.information if self.information > 0 else 0.0
 
     @property
-    def sigmas(self) -> float:
-        """By how many standard deviations the estimate is not 0.
+    def precision(self) -> float:
+        """The inverse variance of the estimate.
 
         What images say differently, as when something moves, makes it uncertain, however often it is said.
         """
         if not self.information > 0:
             return 0.0
         scatter = max(self.squared / self.information - self.log_ratio**2, 0.0)
-        return abs(self.log_ratio) / float(np.sqrt(1 / self.information + scatter / _OPINIONS))
-
-    def wrong(self, limit: float) -> bool:
-        """Say whether the given focal length is certainly off, by more than the share `limit`."""
-        return self.sigmas > _CERTAIN and abs(self.log_ratio) > limit
+        return 1 / (1 / self.information + scatter / _OPINIONS)
 
     @property
     def sentence(self) -> str:
@@ -66,10 +70,6 @@ class FocalEvidence:
             f"{np.exp(self.log_ratio):.2f} times the one given"
         )
 
-    def sigma(self, prior: float) -> float:
-        """Return by which share the given focal length may be off, `prior` where nothing says otherwise."""
-        return float(np.hypot(prior, self.log_ratio)) if self.sigmas > _LIKELY else prior
-
     def and_then(self, said: FocalEvidence) -> FocalEvidence:
         """Return the evidence with what a later image `said`."""
         return FocalEvidence(
@@ -77,6 +77,56 @@ class FocalEvidence:
             _MEMORY * self.weighted + said.weighted,
             _MEMORY * self.squared + said.squared,
         )
+
+
+@dataclass(frozen=True)
+class FocalDoubt:
+    """What is to be thought of the given focal length.
+
+    Attributes:
+        wrong: Probability that it is wrong, see the module's docstring.
+        sigma: Share by which it may be off: root of the mean square of what is still possible.
+    """
+
+    wrong: float
+    sigma: float
+
+
+def doubt_after(evidence: FocalEvidence, config: EgoMotionConfig) -> FocalDoubt:
+    """Return what is to be thought of the given focal length after what landmarks said."""
+    share = config.focal_wrong_share
+    if_right, likely_right = _after(config.focal_sigma, evidence)
+    if_wrong, likely_wrong = _after(_WRONG, evidence)
+    wrong = share / (share + (1 - share) * math.exp(likely_right - likely_wrong))
+    return FocalDoubt(wrong, math.sqrt(wrong * if_wrong + (1 - wrong) * if_right))
+
+
+def _after(prior: float, evidence: FocalEvidence) -> tuple[float, float]:
+    """Return what the evidence leaves of a belief, normal about 0, and how likely it was by it.
+
+    Args:
+        prior: Standard deviation of the belief.
+        evidence: What was said.
+
+    Returns:
+        The mean square afterwards, and the logarithm of the likelihood, up to what all beliefs share.
+    """
+    precision, told = evidence.precision, evidence.log_ratio
+    shrunk = 1 + prior**2 * precision
+    left = prior**2 / shrunk
+    return (left * precision * told) ** 2 + left, -(told**2 * precision / shrunk + math.log(shrunk)) / 2
+
+
+def is_wrong(evidence: FocalEvidence, config: EgoMotionConfig, before: bool) -> bool:
+    """Say whether the given focal length is off, by more than `EgoMotionConfig.focal_limit`.
+
+    Args:
+        evidence: What was said.
+        config: Knows the limit.
+        before: Whether it was already found to be off: that is not withdrawn before it is doubtful again.
+    """
+    wrong = doubt_after(evidence, config).wrong
+    return wrong > (_DOUBTFUL if before else _CERTAIN) and abs(evidence.log_ratio) > config.focal_limit
 
 
 def consider(landmarks: Landmarks, vote: Vote) -> tuple[Vote, FocalEvidence]:

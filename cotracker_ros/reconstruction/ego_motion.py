@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cotracker_ros.reconstruction.calibration_check import FocalEvidence, consider
+from cotracker_ros.reconstruction.calibration_check import FocalEvidence, consider, doubt_after, is_wrong
 from cotracker_ros.reconstruction.ego_state import (
     carried_on,
     follow_twist,
@@ -27,6 +27,7 @@ from cotracker_ros.reconstruction.ego_state import (
     measured_covariance,
     new_state,
     prediction_covariance,
+    with_focal,
 )
 from cotracker_ros.reconstruction.ego_types import CameraPoints, EgoMotionConfig
 from cotracker_ros.reconstruction.finding_back import find_back, left_behind
@@ -98,18 +99,20 @@ class EgoMotion:
         if given is not None:
             odometry = self._checked(odometry, given)
         doubtful = odometry.state is OdometryState.TRACKING or odometry.given
-        if not (doubtful and self.state.focal.wrong(self.config.focal_limit)):
+        if not (doubtful and self.state.focal_wrong):
             return odometry
         return replace(odometry, state=OdometryState.LOST, reason=self.state.focal.sentence)
 
     def recalibrate(self) -> None:
         """Judge the focal length anew, as camera_info gives another one.
 
-        If the one before was wrong, so are the landmarks: new ones go on from the expected pose.
+        New landmarks go on from the expected pose, which is still what the one before made of it.
         """
-        if self.state.focal.wrong(self.config.focal_limit):
-            self.state.epoch = None
-        self.state.focal = FocalEvidence()
+        state = self.state
+        doubt = doubt_after(state.focal, self.config)
+        state.covariance = with_focal(state.covariance, state.by_focal, doubt.sigma)
+        state.by_focal, state.focal, state.focal_wrong = np.zeros(6), FocalEvidence(), False
+        state.epoch = None
 
     def _checked(self, odometry: Odometry, given: NDArray[np.float64]) -> Odometry:
         """Return the given pose with what the tracks say of it."""
@@ -117,7 +120,9 @@ class EgoMotion:
         tracking = odometry.state is OdometryState.TRACKING
         if odometry.state is OdometryState.LOST:
             state.history = PoseHistory()  # the tracks' poses before and after do not belong together
-        now = PosePair(odometry.stamp, given, odometry.pose, np.diagonal(odometry.covariance).copy())
+        # A wrong focal length is to be noticed here as well, not to be allowed for.
+        variance = np.diagonal(state.covariance) + (config.focal_sigma * state.by_focal) ** 2
+        now = PosePair(odometry.stamp, given, odometry.pose, variance)
         found = compare(state.history, now, config) if tracking else None
         if tracking:
             state.history.add(now, config.check_seconds)
@@ -249,6 +254,7 @@ class EgoMotion:
         state.by_focal = fit.by_focal
         if vote.agrees.mean() >= config.clear_share:  # otherwise something moves and may sway them
             state.focal = state.focal.and_then(said)
+            state.focal_wrong = is_wrong(state.focal, config, state.focal_wrong)
         state.covariance = measured_covariance(state, observed, vote, config)
         state.noise = judged_noise(state, observed, vote, config)
         learn(state, observed, vote, config)
@@ -287,15 +293,14 @@ class EgoMotion:
         state, config = self.state, self.config
         gap = (stamp - state.measured) * _NS
         lost = state.status is OdometryState.LOST
+        covariance = grown_covariance(state, gap, lost, config) if gap > 0 or lost else state.covariance
         fade = np.exp(-gap / config.coast_seconds)
         return Odometry(
             stamp=stamp,
             frame_id=frame_id,
             child_frame_id=child_frame_id,
             pose=self.predict(stamp),
-            covariance=grown_covariance(state, gap, lost, config)
-            if gap > 0 or lost
-            else state.covariance.copy(),
+            covariance=with_focal(covariance, state.by_focal, doubt_after(state.focal, config).sigma),
             twist=state.twist * fade,
             twist_covariance=state.twist_covariance + (1 - fade) * free_twist(config),
             state=state.status,

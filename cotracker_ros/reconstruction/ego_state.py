@@ -34,7 +34,7 @@ class EgoMotionState:
         generator: Where chance comes from.
         landmarks: Of all tracks.
         pose: (4, 4) fixed_from_camera of the last measured image.
-        covariance: (6, 6) of it.
+        covariance: (6, 6) of it, apart from what the focal length may do to it, see `by_focal`.
         filtered: See `PoseFit`.
         twist: (6,) velocity in the camera's axes, m/s and rad/s.
         twist_covariance: (6, 6) of it.
@@ -45,7 +45,8 @@ class EgoMotionState:
         status: Of the last image.
         history: Given poses of the last seconds, with the tracks'.
         by_focal: (6,) how the pose depends on the focal length, see `calibration_check`.
-        focal: What the landmarks say of the focal length.
+        focal: What the landmarks say of the focal length ...
+        focal_wrong: ... and whether that means that it is certainly wrong.
         noise: (2,) how many times larger than said the noise of tracks and of depths is.
         view: See `probation.grown_view`.
         obstructed: Whether most of the voters are hidden, see `probation`.
@@ -69,6 +70,7 @@ class EgoMotionState:
     history: PoseHistory = field(default_factory=PoseHistory)
     by_focal: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
     focal: FocalEvidence = field(default_factory=FocalEvidence)
+    focal_wrong: bool = False
     noise: NDArray[np.float64] = field(default_factory=lambda: np.ones(2))
     view: NDArray[np.float64] | None = None
     obstructed: bool = False
@@ -138,6 +140,8 @@ def measured_covariance(
 ) -> NDArray[np.float64]:
     """Return the (6, 6) covariance of a pose: by the noise of this image, and by what its landmarks share.
 
+    What the focal length may do to it is not in it.
+
     Args:
         state: What is remembered.
         observed: The image.
@@ -151,13 +155,29 @@ def measured_covariance(
     common = (weight @ state.landmarks.inherited[used].reshape(-1, 36)).reshape(6, 6)
     depth = 1 / float(observed.sighting.uvw[used, 2].mean())
     way = float(weight @ _ways(state, observed, used))
-    by_focal = state.by_focal * state.focal.sigma(config.focal_sigma)
     return (
         fit.covariance
         + about_other_point(common, fit.pose[:3, 3])
         + systematic_covariance(way, depth, state.twist, config)
-        + np.outer(by_focal, by_focal)
     )
+
+
+def with_focal(
+    covariance: NDArray[np.float64], by_focal: NDArray[np.float64], sigma: float
+) -> NDArray[np.float64]:
+    """Return the (6, 6) covariance of a pose, with what the focal length may do to it.
+
+    A shorter focal length makes more angle of the same noise in px. How the pose changes with it is known to
+    the first order; the second one may go in any direction.
+
+    Args:
+        covariance: (6, 6) as if the focal length were right.
+        by_focal: (6,) see `EgoMotionState`.
+        sigma: Share by which the focal length may be off.
+    """
+    off = by_focal * sigma
+    beyond = np.repeat((off.reshape(2, 3) ** 2).sum(axis=1) * sigma**2, 3)
+    return covariance * (1 + sigma) ** 2 + np.outer(off, off) + np.diag(beyond)
 
 
 def judged_noise(

@@ -26,8 +26,10 @@ class EgoMotionConfig:
         image_drift: Share of its way through the image by which a track is off, as trackers slip, lenses
             distort and calibrations miss. Partly it is the same for all tracks, so it sets how fast the
             pose gets less certain as the view changes.
-        focal_sigma: Share by which the focal length of camera_info may be off ...
-        focal_limit: ... and by which it is certainly wrong when the tracks contradict it by as much.
+        focal_sigma: Share by which the focal length of camera_info is off where it is right.
+        focal_wrong_share: Share of cameras whose camera_info gives a wrong one, off by some 20 %. As long
+            as the tracks have not confirmed it, poses and points are uncertain by that.
+        focal_limit: Share by which it has to be off to be called wrong.
         depth_lag: Stamps of depth images may be off against those of the colour images by this, s.
         hypotheses: Triples of points that are tried when the prediction is not good enough.
         max_translation_sigma: A pose less certain than this in any direction is none, m.
@@ -65,6 +67,7 @@ class EgoMotionConfig:
     cutoff_sigmas: float = 4.5
     image_drift: float = 0.04
     focal_sigma: float = 0.02
+    focal_wrong_share: float = 0.1
     focal_limit: float = 0.06
     depth_lag: float = 0.02
     hypotheses: int = 64

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cotracker_ros.reconstruction.calibration_check import consider
 from cotracker_ros.reconstruction.ego_state import EgoMotionState, carried_on, free_twist, measured_covariance
 from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
 from cotracker_ros.reconstruction.landmarks import Landmarks, either, give_up, in_order
@@ -75,25 +76,33 @@ def find_back(state: EgoMotionState, observed: Observation, config: EgoMotionCon
     state.measured, state.status = observed.stamp, OdometryState.TRACKING
     newer, state.landmarks = state.landmarks, former
     state.pose, state.obstructed, state.astray, state.former = finding.fit.pose, False, None, None
-    state.covariance = measured_covariance(state, observed, Vote(rows, finding.fit, agrees), config)
-    state.landmarks = either(former, _put_right(newer, state, here))
+    vote, _ = consider(former, Vote(rows, finding.fit, agrees))
+    by_focal, state.by_focal = state.by_focal, vote.fit.by_focal
+    state.covariance = measured_covariance(state, observed, vote, config)
+    state.landmarks = either(former, _put_right(newer, state, here, by_focal))
     state.history = PoseHistory()
     return int(agrees.sum())
 
 
-def _put_right(newer: Landmarks, state: EgoMotionState, here: NDArray[np.float64]) -> Landmarks:
+def _put_right(
+    newer: Landmarks, state: EgoMotionState, here: NDArray[np.float64], by_focal: NDArray[np.float64]
+) -> Landmarks:
     """Return landmarks that were placed while the camera was taken to be at `here` (4, 4), for where it is.
 
-    They are on probation from now on: they may be those of what hid the view.
+    They are on probation from now on: they may be those of what hid the view. `by_focal` (6,) is how the pose
+    `here` depended on the focal length.
     """
     jump = state.pose @ invert_pose(here)
     turn = jump[:3, :3]
     inherited = about_other_point(state.covariance, -state.pose[:3, 3])
+    position = newer.position @ turn.T + jump[:3, 3]
+    change = state.by_focal - np.concatenate([turn @ by_focal[:3], turn @ by_focal[3:]])
+    carried = change[:3] + np.cross(change[3:], position - state.pose[:3, 3])
     return replace(
         newer,
-        position=newer.position @ turn.T + jump[:3, 3],
+        position=position,
         covariance=turn @ newer.covariance @ turn.T,
-        lever=newer.lever @ turn.T,
+        lever=newer.lever @ turn.T + carried,
         inherited=np.broadcast_to(inherited, newer.inherited.shape),
         since=np.full_like(newer.since, state.measured),
         votes=np.zeros_like(newer.votes),

@@ -264,10 +264,13 @@ class SceneEstimator:
         self.fixed_frame, self.epoch = frames.fixed, epoch
 
     def _follow_calibration(self, camera: CameraModel) -> None:
+        """Begin to judge the focal length anew when it changes by more than a lens that focuses does."""
         focal = float(camera.K[0, 0]) / camera.width
-        if self._focal is not None and focal != self._focal:
+        before, little = self._focal or focal, self._config.ego_motion.focal_sigma
+        if abs(np.log(focal / before)) > little:
             self._ego_motion.recalibrate()
-        self._focal = focal
+            before = focal
+        self._focal = before
 
     def _forget_points(self) -> None:
         """Forget the points, because their ids will not go on; the map stays."""

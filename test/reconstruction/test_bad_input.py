@@ -156,11 +156,12 @@ class TestWrongCameraInfo:
         found.check()
         assert not any("camera_info" in reason for reason in found.reasons)
 
-    def test_a_slow_turn_tells_it_later(self, sequence, inputs):
-        wrong = changed(inputs, range(COUNT), camera=lambda k: self.given(inputs[k], 1.2))
+    @pytest.mark.parametrize("scale", [0.85, 1.2])
+    def test_a_slow_turn_tells_it_later(self, sequence, inputs, scale):
+        wrong = changed(inputs, range(COUNT), camera=lambda k: self.given(inputs[k], scale))
         found = Outcome(wrong, sequence.camera_poses)
+        found.check(recovered=False)
         assert not found.tracking[32:].any()
-        assert np.flatnonzero(found.tracking & found.beyond).size < 6  # little can be known of little motion
 
     def test_all_goes_on_when_camera_info_is_right_again(self, turn):
         right = list(sequence_inputs(turn))

@@ -15,7 +15,7 @@ from cotracker_ros.reconstruction.sighting import Sighting
 
 TRACKING, PREDICTED, LOST = OdometryState.TRACKING, OdometryState.PREDICTED, OdometryState.LOST
 # The simulated camera has no errors that all tracks share.
-CALIBRATED = EgoMotionConfig(image_drift=1e-6, focal_sigma=1e-6, depth_lag=1e-6)
+CALIBRATED = EgoMotionConfig(image_drift=1e-6, focal_sigma=1e-6, focal_wrong_share=1e-6, depth_lag=1e-6)
 
 
 def _run(sequence, ego=None, given=None):
