@@ -37,7 +37,7 @@ class Position:
         stamp: Stamp of the image, ns; the frame is where it was at that moment.
         age: s since the position was last measured, counted from the arrival of its image's result here.
         source: MEASURED in this image; or HELD: hidden in it, carried on by the lifter from earlier ones.
-        sigma: Median of the points' standard deviations along the viewing ray, m.
+        sigma: Median of the points' standard deviations, m.
         moving: Whether most of them move in the fixed frame; None while that is not known.
         points: Points that the position rests on.
         total: Points that were asked for.

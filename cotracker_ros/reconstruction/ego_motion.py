@@ -31,6 +31,7 @@ from cotracker_ros.reconstruction.ego_state import (
 )
 from cotracker_ros.reconstruction.ego_types import CameraPoints, EgoMotionConfig
 from cotracker_ros.reconstruction.finding_back import find_back, left_behind
+from cotracker_ros.reconstruction.focal_lever import FocalEffect
 from cotracker_ros.reconstruction.landmark_upkeep import learn, place, refill
 from cotracker_ros.reconstruction.landmarks import doubt, in_order, no_landmarks
 from cotracker_ros.reconstruction.observation import Observation, observe
@@ -102,6 +103,15 @@ class EgoMotion:
         if not (doubtful and self.state.focal_wrong):
             return odometry
         return replace(odometry, state=OdometryState.LOST, reason=self.state.focal.sentence)
+
+    def focal_effect(self, given: bool) -> FocalEffect:
+        """Return what the focal length may do to what the last image tells.
+
+        Args:
+            given: Whether somebody else knows the camera's pose.
+        """
+        by_focal = np.zeros(6) if given else self.state.by_focal
+        return FocalEffect(by_focal, doubt_after(self.state.focal, self.config).sigma)
 
     def recalibrate(self) -> None:
         """Judge the focal length anew, as camera_info gives another one.

@@ -67,7 +67,7 @@ class EgoMotionConfig:
     cutoff_sigmas: float = 4.5
     image_drift: float = 0.04
     focal_sigma: float = 0.02
-    focal_wrong_share: float = 0.1
+    focal_wrong_share: float = 0.2
     focal_limit: float = 0.06
     depth_lag: float = 0.02
     hypotheses: int = 64

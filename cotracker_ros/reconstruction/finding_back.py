@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cotracker_ros.reconstruction.calibration_check import consider
 from cotracker_ros.reconstruction.ego_state import EgoMotionState, carried_on, free_twist, measured_covariance
 from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
+from cotracker_ros.reconstruction.focal_lever import carried
 from cotracker_ros.reconstruction.landmarks import Landmarks, either, give_up, in_order
 from cotracker_ros.reconstruction.observation import Observation
 from cotracker_ros.reconstruction.pose_check import PoseHistory
@@ -97,12 +98,11 @@ def _put_right(
     inherited = about_other_point(state.covariance, -state.pose[:3, 3])
     position = newer.position @ turn.T + jump[:3, 3]
     change = state.by_focal - np.concatenate([turn @ by_focal[:3], turn @ by_focal[3:]])
-    carried = change[:3] + np.cross(change[3:], position - state.pose[:3, 3])
     return replace(
         newer,
         position=position,
         covariance=turn @ newer.covariance @ turn.T,
-        lever=newer.lever @ turn.T + carried,
+        lever=newer.lever @ turn.T + carried(position - state.pose[:3, 3], change),
         inherited=np.broadcast_to(inherited, newer.inherited.shape),
         since=np.full_like(newer.since, state.measured),
         votes=np.zeros_like(newer.votes),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cotracker_ros.reconstruction.focal_lever import carried, lever_of
 from cotracker_ros.reconstruction.matrix_stacks import (
     inverse_symmetric,
     product,
@@ -16,7 +17,6 @@ from cotracker_ros.reconstruction.matrix_stacks import (
     unstacked,
 )
 from cotracker_ros.reconstruction.pose_fit import LandmarkErrors, PoseFit
-from cotracker_ros.reconstruction.rigid import skew
 from cotracker_ros.reconstruction.sighting import (
     Sighting,
     derivatives_by_point,
@@ -180,14 +180,15 @@ def sway(
     Args:
         landmarks: N of them.
         rows: (M,) the landmarks.
-        uvw: (3, M) where they should be seen: where they are would make noise look like a wrong focal length.
+        uvw: (3, M) where they are seen; or, where the errors are to tell of the focal length, where they
+            should be seen: otherwise noise would look like a wrong one.
         by_focal: (6,) see `PoseFit`.
         pose: (4, 4) fixed_from_camera.
         by_point: (3, 3, M) see `Projection`.
     """
     arm = landmarks.position[rows] - pose[:3, 3]
-    carried = skew(by_focal[3:]) @ arm.T + by_focal[:3, None]
-    error = -np.einsum("abm,bm->am", by_point, landmarks.lever[rows].T - carried)
+    apart = landmarks.lever[rows] - carried(arm, by_focal)
+    error = -np.einsum("abm,mb->am", by_point, apart)
     error[:2] -= uvw[:2]
     return np.asarray(error)
 
@@ -237,10 +238,8 @@ def admit(
     first, common = landmarks.first.copy(), landmarks.inherited.copy()
     lever = landmarks.lever.copy()
     turn, xyz = pose[:3, :3], sighting.xyz
-    arm = xyz @ turn.T
-    position[rows] = arm + pose[:3, 3]
-    # A longer focal length brings points nearer to the optical axis; then the camera's own pose changes.
-    lever[rows] = -xyz[:, :2] @ turn.T[:2] + by_focal[:3] + arm @ skew(by_focal[3:]).T
+    position[rows] = xyz @ turn.T + pose[:3, 3]
+    lever[rows] = lever_of(xyz, pose, by_focal)
     covariance[rows] = turn @ sighting.xyz_covariance() @ turn.T
     first[rows], common[rows] = sighting.uvw[:, :2], inherited
     since, voters = landmarks.since.copy(), landmarks.votes.copy()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.camera import CameraModel
 from cotracker_ros.reconstruction.depth import DepthSampling, at_rims, sample_depth
+from cotracker_ros.reconstruction.focal_lever import FocalEffect, carried, lever_of
 from cotracker_ros.reconstruction.motion import MotionConfig, PointStates, at_time, measure
 from cotracker_ros.reconstruction.poses import transform_points
 from cotracker_ros.reconstruction.types import DepthSource, PointMotion
@@ -54,9 +55,11 @@ class Lifted:
         states: The points' states after this image, in the order of the tracks.
         xyz: (N, 3) float64, m; NaN where never measured.
         velocity: (N, 3) float64, m/s; NaN while unknown.
-        sigma: (N,) float64, one standard deviation along the viewing ray, m; NaN where never measured.
+        sigma: (N,) float64, one standard deviation along the viewing ray, m, or what `with_focal_doubt`
+            makes of it; NaN where never measured.
         source: (N,) uint8, values of `DepthSource`.
         motion: (N,) uint8, values of `PointMotion`.
+        lever: (N, 3) float64, how `xyz` changes with the logarithm of the focal length, m.
         rejected: Number of measurements that contradicted the point's motion.
     """
 
@@ -66,6 +69,7 @@ class Lifted:
     sigma: NDArray[np.float64]
     source: NDArray[np.uint8]
     motion: NDArray[np.uint8]
+    lever: NDArray[np.float64]
     rejected: int
 
 
@@ -118,7 +122,8 @@ def place_points(
     states: PointStates,
     pixel_sigma: float,
     motion: MotionConfig,
-    feigned: NDArray[np.float64] | float = 0.0,
+    feigned: NDArray[np.float64] | float,
+    by_focal: NDArray[np.float64],
 ) -> Lifted:
     """Take measured points into the fixed frame and go on with the rest.
 
@@ -133,12 +138,15 @@ def place_points(
         pixel_sigma: Standard deviation of a measured point across its ray, in units of its depth.
         motion: How points may move.
         feigned: (N,) speeds that the camera's motion may feign, m/s; see `feigned_speed`.
+        by_focal: (6,) how the pose depends on the focal length, see `FocalEffect`.
     """
     measured, along, across = _in_fixed(points, fixed_from_camera, pixel_sigma)
     ray_sigma = np.linalg.norm(along, axis=1)
     states, accepted = measure(
         states, tracks.stamp, measured, along**2 + across**2, ray_sigma, motion, feigned
     )
+    lever = lever_of(points.xyz, fixed_from_camera, by_focal)
+    states = replace(states, lever=np.where(accepted[:, None], lever, states.lever))
     now = at_time(states, tracks.stamp, motion)
     source = np.where(accepted, DepthSource.MEASURED, DepthSource.HELD).astype(np.uint8)
     source[states.count == 0] = DepthSource.NONE
@@ -149,6 +157,7 @@ def place_points(
         sigma=np.where(accepted, ray_sigma, now.sigma),
         source=source,
         motion=now.kind,
+        lever=states.lever,
         rejected=int((np.isfinite(points.sigma) & ~accepted).sum()),
     )
 
@@ -159,6 +168,7 @@ def show_points(
     fixed_from_camera: NDArray[np.float64],
     states: PointStates,
     motion: MotionConfig,
+    by_focal: NDArray[np.float64],
 ) -> Lifted:
     """Tell where measured points are while the camera's pose is not to be trusted.
 
@@ -176,8 +186,29 @@ def show_points(
         sigma=np.where(seen, np.linalg.norm(along, axis=1), now.sigma),
         source=source,
         motion=np.full(len(tracks), PointMotion.UNKNOWN, np.uint8),
+        lever=np.where(seen[:, None], lever_of(points.xyz, fixed_from_camera, by_focal), states.lever),
         rejected=0,
     )
+
+
+def with_focal_doubt(
+    lifted: Lifted, fixed_from_camera: NDArray[np.float64], effect: FocalEffect, relative: bool
+) -> Lifted:
+    """Return points as uncertain as the focal length makes them, which it does to all of them together.
+
+    That is nothing for those who compare points with each other, such as bodies and the map, to see.
+
+    Args:
+        lifted: Points, uncertain by their own noise.
+        fixed_from_camera: (4, 4) pose of the camera, m.
+        effect: Of the focal length.
+        relative: Tell how uncertain they are as the camera sees them, not in the fixed frame.
+    """
+    lever = lifted.lever
+    if relative:
+        lever = lever - carried(lifted.xyz - fixed_from_camera[:3, 3], effect.by_focal)
+    off = np.sqrt((lever * lever).sum(axis=1)) * effect.sigma
+    return replace(lifted, sigma=np.hypot(lifted.sigma, off))
 
 
 def _in_fixed(

@@ -21,8 +21,9 @@ _VOXEL_BITS = 21  # per axis in a 64-bit key: a million voxels each way
 MAX_VOXELS = 2 ** (_VOXEL_BITS - 2)  # from the middle to the border
 
 # Columns of a table of sums. Symmetric matrices are kept as xx, xy, xz, yy, yz, zz.
-_INFORMATION, _MOMENT, _SQUARE, _RGB, _COUNT = slice(0, 6), slice(6, 9), 9, slice(10, 13), 13
-_COLUMNS = 14
+_INFORMATION, _MOMENT, _LEVER, _SQUARE = slice(0, 6), slice(6, 9), slice(9, 12), 12
+_RGB, _COUNT = slice(13, 16), 16
+_COLUMNS = 17
 _ROW, _COLUMN = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 2, 1, 2, 2])
 _FULL = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
 
@@ -38,12 +39,14 @@ class Estimates:
         covariance: (M, 6) m^2, xx, xy, xz, yy, yz, zz; as large as the measurements' scatter asks for.
         rgb: (M, 3) mean colour, 0 to 255.
         spread: (M,) how much the measurements scatter, in their own standard deviations.
+        lever: (M, 3) how the positions change with the logarithm of the focal length, m.
     """
 
     xyz: Floats
     covariance: Floats
     rgb: Floats
     spread: Floats
+    lever: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,8 @@ class PointSums:
     Attributes:
         key: (M,) int64, what the sums belong to: a track's id or a voxel.
         anchor: (M, 3) m, what positions are relative to.
-        table: (M, 14) information (6), moment (3), square, colours (3) and number of the measurements.
+        table: (M, 17) information (6), moment (3), moment of the levers (3), square, colours (3) and number
+            of the measurements.
         seen: (M,) int64, number of the update that last added something.
     """
 
@@ -87,7 +91,13 @@ class PointSums:
         return PointSums(*(np.concatenate(pair) for pair in parts))
 
     def add(
-        self, rows: NDArray[np.intp], xyz: Floats, information: Floats, rgb: NDArray[np.uint8], update: int
+        self,
+        rows: NDArray[np.intp],
+        xyz: Floats,
+        information: Floats,
+        rgb: NDArray[np.uint8],
+        lever: Floats,
+        update: int,
     ) -> None:
         """Add one measurement to each of some rows, in place.
 
@@ -96,6 +106,7 @@ class PointSums:
             xyz: (K, 3) m.
             information: (K, 6), see `measurement_information`.
             rgb: (K, 3) colours.
+            lever: (K, 3) how the positions change with the logarithm of the focal length, m.
             update: Number of the update.
         """
         fresh = rows[self.table[rows, _COUNT] == 0]
@@ -105,7 +116,8 @@ class PointSums:
         square = (offset * moment).sum(axis=1, keepdims=True)
         one = np.ones_like(square)
         old = _faded(self.table[rows], _MEMORY - 1)
-        self.table[rows] = old + np.concatenate((information, moment, square, rgb, one), axis=1)
+        swayed = _times(information, lever)
+        self.table[rows] = old + np.concatenate((information, moment, swayed, square, rgb, one), axis=1)
         self.seen[rows] = update
 
     def estimates(self) -> Estimates:
@@ -117,9 +129,10 @@ class PointSums:
         square = np.maximum(self.table[:, _SQUARE] - (offset * moment).sum(axis=1), 0.0)
         count = np.maximum(self.count, 1.0)
         scatter = square / (3.0 * np.maximum(count - 1.0, 1.0))
+        lever = _times(covariance, self.table[:, _LEVER])
         covariance = covariance * np.maximum(scatter, 1.0)[:, None] + MIN_SIGMA**2 * (_ROW == _COLUMN)
         rgb = self.table[:, _RGB] / count[:, None]
-        return Estimates(self.anchor + offset, covariance, rgb, np.sqrt(scatter))
+        return Estimates(self.anchor + offset, covariance, rgb, np.sqrt(scatter), lever)
 
     def in_voxels(self, voxel_size: float) -> PointSums:
         """Return one row for each voxel that holds any, sorted by voxel."""
@@ -187,6 +200,11 @@ def measurement_information(xyz: Floats, sigma: Floats, centre: Floats | None, r
     ray /= np.maximum(distance, 1e-9)[:, None]
     outer = ray[:, _ROW] * ray[:, _COLUMN]
     return across[:, None] * (_ROW == _COLUMN) + (along - across)[:, None] * outer
+
+
+def outer_products(vectors: Floats) -> Floats:
+    """Return the products of vectors (M, 3) with themselves, (M, 6)."""
+    return np.asarray(vectors[:, _ROW] * vectors[:, _COLUMN])
 
 
 def largest_sigma(covariance: Floats) -> Floats:

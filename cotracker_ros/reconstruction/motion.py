@@ -104,6 +104,8 @@ class PointStates:
         kind: (N,) uint8, values of `PointMotion` as of the last accepted measurement.
         turn: (N,) measurements in a row that speak for `turn_kind` instead of `kind`.
         turn_kind: (N,) uint8, values of `PointMotion`.
+        lever: (N, 3) how the place of the last accepted measurement changes with the logarithm of the focal
+            length, m.
     """
 
     ids: NDArray[np.uint32]
@@ -117,6 +119,7 @@ class PointStates:
     kind: NDArray[np.uint8]
     turn: NDArray[np.int64]
     turn_kind: NDArray[np.uint8]
+    lever: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -174,6 +177,7 @@ def unknown_points(ids: ArrayLike) -> PointStates:
         kind=np.zeros(count, dtype=np.uint8),
         turn=np.zeros(count, dtype=np.int64),
         turn_kind=np.zeros(count, dtype=np.uint8),
+        lever=np.zeros((count, 3)),
     )
 
 

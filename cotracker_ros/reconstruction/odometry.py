@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cotracker_ros.reconstruction.focal_lever import FocalEffect, lever_of
 from cotracker_ros.reconstruction.poses import invert_pose
 from cotracker_ros.reconstruction.rigid import about_other_point, skew
-from cotracker_ros.reconstruction.scene import Odometry, RigidBodies
+from cotracker_ros.reconstruction.scene import Odometry, RigidBodies, RigidBody
 
 
 def odometry_of(odometry: Odometry, frame_id: str, frame_from_child: NDArray[np.float64]) -> Odometry:
@@ -38,16 +39,24 @@ def odometry_of(odometry: Odometry, frame_id: str, frame_from_child: NDArray[np.
     )
 
 
-def seen_by(bodies: RigidBodies, odometry: Odometry) -> RigidBodies:
-    """Return bodies, placed as surely as the camera sees them, with the uncertainty of its own pose added."""
-    eye = odometry.pose[:3, 3]
-    return replace(
-        bodies,
-        bodies=tuple(
-            replace(
-                body,
-                covariance=body.covariance + about_other_point(odometry.covariance, body.pose[:3, 3] - eye),
-            )
-            for body in bodies.bodies
-        ),
-    )
+def seen_by(bodies: RigidBodies, odometry: Odometry, effect: FocalEffect) -> RigidBodies:
+    """Return bodies, placed as surely as the camera sees them, with what is uncertain about the camera added.
+
+    Args:
+        bodies: As the camera sees them.
+        odometry: Of the camera; what is uncertain about a pose that is somebody else's is left to them.
+        effect: What the focal length may do, which is in the covariance of the pose already: what it does to
+            pose and sight is not independent.
+    """
+    turn, eye = odometry.pose[:3, :3], odometry.pose[:3, 3]
+    off = effect.by_focal * effect.sigma
+    own = np.zeros((6, 6)) if odometry.given else odometry.covariance - np.outer(off, off)
+
+    def seen(body: RigidBody) -> RigidBody:
+        arm = body.pose[:3, 3] - eye
+        lever = lever_of(arm[None] @ turn, odometry.pose, effect.by_focal)[0]
+        swayed = np.concatenate([lever * effect.sigma, off[3:]])
+        covariance = body.covariance + about_other_point(own, arm) + np.outer(swayed, swayed)
+        return replace(body, covariance=covariance)
+
+    return replace(bodies, bodies=tuple(seen(body) for body in bodies.bodies))

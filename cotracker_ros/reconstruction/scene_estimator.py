@@ -20,6 +20,7 @@ from cotracker_ros.reconstruction.lifting import (
     measure_points,
     place_points,
     show_points,
+    with_focal_doubt,
 )
 from cotracker_ros.reconstruction.motion import (
     Motion,
@@ -158,19 +159,23 @@ class SceneEstimator:
         if odometry is not None and odometry.found_back:
             self._bodies.reset()
             self._last_pose, states = None, unknown_points(tracks.ids)
+        effect = self._ego_motion.focal_effect(given is not None)
         if given is None and odometry is not None and odometry.state is not OdometryState.TRACKING:
-            lifted = show_points(tracks, measured, pose, states, config.motion)
+            lifted = show_points(tracks, measured, pose, states, config.motion, effect.by_focal)
             bodies = self._carry_bodies_on(tracks, lifted, frames, pose, pixel)
         else:
             feigned = self._feigned(before.position, pose, tracks.stamp)
             pixel_sigma = config.sampling.pixel_sigma * pixel
-            lifted = place_points(tracks, measured, pose, states, pixel_sigma, config.motion, feigned)
+            lifted = place_points(
+                tracks, measured, pose, states, pixel_sigma, config.motion, feigned, effect.by_focal
+            )
             lifted, bodies = self._add_bodies(tracks, lifted, frames, pose, pixel)
             self._add_to_map(tracks, lifted, sight, pose, bodies, odometry)
-        self.points = lifted.states
-        if odometry is not None and bodies is not None and given is None:
-            bodies = seen_by(bodies, odometry)
-        return SceneEstimate(lifted, pose, odometry, bodies)
+        self.points, self.map.focal_sigma = lifted.states, effect.sigma
+        if odometry is not None and bodies is not None:
+            bodies = seen_by(bodies, odometry, effect)
+        relative = frames.target != frames.fixed
+        return SceneEstimate(with_focal_doubt(lifted, pose, effect, relative), pose, odometry, bodies)
 
     def _follow_camera(
         self,
@@ -249,7 +254,7 @@ class SceneEstimator:
             held = np.isin(tracks.ids, np.concatenate([body.members for body in bodies.bodies]))
         in_fixed = tracks_3d(tracks, lifted, self.fixed_frame, np.eye(4))
         pixel = self._config.sampling.pixel_sigma / float(sight.camera.K[0, 0])  # rad
-        self.map.add(in_fixed, centre=pose[:3, 3], exclude=held, ray_sigma=pixel)
+        self.map.add(in_fixed, centre=pose[:3, 3], exclude=held, ray_sigma=pixel, lever=lifted.lever)
         if sight.depth is not None:
             self.map.check(sight.depth, sight.camera, pose)
 

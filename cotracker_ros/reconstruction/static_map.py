@@ -17,6 +17,7 @@ from cotracker_ros.reconstruction.map_sums import (
     full_matrices,
     largest_sigma,
     measurement_information,
+    outer_products,
     voxel_keys,
 )
 from cotracker_ros.reconstruction.ply import write_ply
@@ -146,6 +147,10 @@ class StaticMap:
 
     Args:
         config: What enters and how large the map gets.
+
+    Attributes:
+        config: What enters and how large the map gets; may be set at any time.
+        focal_sigma: Share by which the camera's focal length may be off: the points are uncertain by that.
     """
 
     def __init__(self, config: StaticMapConfig | None = None) -> None:
@@ -159,6 +164,7 @@ class StaticMap:
         self._contradicted = np.zeros(0, np.uint8)  # in a row, for each of the voxels
         self._next_check = 0
         self._updates = 0
+        self.focal_sigma = 0.0
 
     def add(
         self,
@@ -167,6 +173,7 @@ class StaticMap:
         centre: ArrayLike | None = None,
         exclude: NDArray[np.bool_] | None = None,
         ray_sigma: float = _PIXEL,
+        lever: NDArray[np.float64] | None = None,
     ) -> None:
         """Take the points of one image; only measured ones count.
 
@@ -177,6 +184,8 @@ class StaticMap:
             exclude: (N,) bool, points that are known to belong to something that moves, whatever their
                 flags say.
             ray_sigma: Standard deviation of the direction of a point's viewing ray, rad.
+            lever: (N, 3) how the points' places change with the logarithm of the focal length, m; None: they
+                do not.
         """
         moving = points.motion == PointMotion.MOVING
         if exclude is not None:
@@ -197,7 +206,8 @@ class StaticMap:
             information = measurement_information(
                 xyz, sigma, None if centre is None else self._centre, ray_sigma
             )
-            self._live.sums.add(rows, xyz, information, points.rgb[rows], self._updates)
+            swayed = np.zeros_like(xyz) if lever is None else lever[rows]
+            self._live.sums.add(rows, xyz, information, points.rgb[rows], swayed, self._updates)
             waiting = max(len(self._ended), len(self._erased))
             if waiting >= np.clip(_MERGE_SHARE * len(self._voxels), _MERGE_LEAST, _MERGE_MOST):
                 self._merge()
@@ -252,11 +262,12 @@ class StaticMap:
         new = recent.in_voxels(self.config.voxel_size)
         sums = _bounded(voxels.without(erased).absorbed(new), centre, self.config)
         found = sums.estimates()
+        covariance = found.covariance + outer_products(found.lever * self.focal_sigma)
         return MapPoints(
             found.xyz.astype(np.float32),
             np.clip(np.rint(found.rgb), 0, 255).astype(np.uint8),
-            largest_sigma(found.covariance).astype(np.float32),
-            full_matrices(found.covariance).astype(np.float32),
+            largest_sigma(covariance).astype(np.float32),
+            full_matrices(covariance).astype(np.float32),
         )
 
     @property

@@ -37,8 +37,8 @@ class Tracks3D:
         ids: (N,) uint32, ids of the 2D tracks.
         xyz: (N, 3) float32, m, NaN where `source` is NONE.
         velocity: (N, 3) float32, m/s, NaN while unknown.
-        sigma: (N,) float32, one standard deviation of the position along the viewing ray, m; NaN while
-            unknown.
+        sigma: (N,) float32, one standard deviation of the position, m; NaN while unknown: along the viewing
+            ray by depth, and across it by as much as the focal length is in doubt.
         source: (N,) uint8, values of `DepthSource`.
         motion: (N,) uint8, values of `PointMotion`.
         flags: (N,) uint8, flags of the 2D tracks (`cotracker_ros.tracking.TrackFlag`).

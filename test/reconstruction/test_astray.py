@@ -5,6 +5,7 @@ import pytest
 from lifting_scenes import CAMERA, HEIGHT, OCCLUDED, OPTICAL, SEEN, WIDTH, make_lifter, make_tracks
 
 from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
+from cotracker_ros.reconstruction.focal_lever import FocalEffect
 from cotracker_ros.reconstruction.odometry import seen_by
 from cotracker_ros.reconstruction.scene import Odometry, OdometryState, RigidBodies, RigidBody
 
@@ -82,6 +83,7 @@ def test_a_body_is_no_more_certain_than_the_camera_that_sees_it(apart):
     )
     ids = np.arange(3, dtype=np.uint32)
     body = RigidBody(1, "", pose, np.eye(6) * 1e-4, np.zeros(6), np.eye(6), False, 0, ids, np.zeros((3, 3)))
-    (seen,) = seen_by(RigidBodies(0, 0, 0, "odom", (body,)), odometry).bodies
+    sure = FocalEffect(np.zeros(6), 0.0)
+    (seen,) = seen_by(RigidBodies(0, 0, 0, "odom", (body,)), odometry, sure).bodies
     expected = [0.0101 + 0.04 * apart**2, 0.0101, 0.0101, 1e-4, 0.0401, 1e-4]
     np.testing.assert_allclose(np.diagonal(seen.covariance), expected)

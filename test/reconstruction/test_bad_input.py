@@ -13,12 +13,14 @@ import pytest
 
 from cotracker_ros.evaluation.scene_metrics import THREE_SIGMA, pose_errors, squared_distances
 from cotracker_ros.evaluation.scene_run import CAMERA_POSES, ScenePipeline, run_scene, sequence_inputs
+from cotracker_ros.evaluation.scene_scores import world_from_fixed
 from cotracker_ros.reconstruction import CameraModel
 from cotracker_ros.reconstruction.depth import DepthSampling
 from cotracker_ros.reconstruction.ego_motion import EgoMotion
 from cotracker_ros.reconstruction.ego_types import CameraPoints
 from cotracker_ros.reconstruction.lifting import Sight, measure_points
 from cotracker_ros.reconstruction.scene import OdometryState
+from cotracker_ros.reconstruction.types import DepthSource
 from cotracker_ros.synthetic import Scene, even_stamps
 from cotracker_ros.synthetic.motion import HandHeld
 from cotracker_ros.synthetic.scene import Body, box
@@ -82,6 +84,26 @@ class Outcome:
         )
         if recovered:
             assert self.states[-1] == TRACKING
+
+
+def point_errors(run, sequence):
+    """Return by how many sigmas measured points are off while the pose is TRACKING."""
+    image_of = {stamp: k for k, stamp in enumerate(sequence.stamps.tolist())}
+    fixed_from_world = np.linalg.inv(world_from_fixed(run, sequence.camera_poses, image_of))
+    first = {}
+    for k, tracks in enumerate(run.tracks):
+        for track, xy in zip(tracks.ids.tolist(), tracks.xy, strict=True):
+            first.setdefault(track, (xy, k))
+    truth = sequence.truth_of(np.array([xy for xy, _ in first.values()]), [k for _, k in first.values()])
+    true = truth.xyz @ fixed_from_world[:3, :3].T + fixed_from_world[:3, 3]
+    column = {track: n for n, track in enumerate(first)}
+    sigmas = []
+    for k, (tracks, update) in enumerate(zip(run.tracks, run.updates, strict=True)):
+        shown, columns = update.tracks, [column[track] for track in tracks.ids.tolist()]
+        follows = np.linalg.norm(tracks.xy - truth.xy[k, columns], axis=1) < 1.5
+        rows = follows & (shown.source == DepthSource.MEASURED) & (update.odometry.state == TRACKING)
+        sigmas.append((np.linalg.norm(shown.xyz - true[k, columns], axis=1) / shown.sigma)[rows])
+    return np.concatenate(sigmas)
 
 
 def changed(inputs, when, **change):
@@ -162,6 +184,15 @@ class TestWrongCameraInfo:
         found = Outcome(wrong, sequence.camera_poses)
         found.check(recovered=False)
         assert not found.tracking[32:].any()
+
+    @pytest.mark.parametrize("scale", [0.85, 1.2])
+    def test_points_are_as_uncertain_as_it_makes_them(self, sequence, inputs, scale):
+        given = changed(inputs, range(COUNT), camera=lambda k: self.given(inputs[k], scale))
+        runs = run_scene(given, KltTracker(), list(CAMERA_POSES.values()), points=150)
+        for run in runs:
+            sigmas = point_errors(run, sequence)
+            assert len(sigmas) > 1000
+            assert (sigmas > 3).mean() < 0.01
 
     def test_all_goes_on_when_camera_info_is_right_again(self, turn):
         right = list(sequence_inputs(turn))

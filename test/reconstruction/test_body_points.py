@@ -25,6 +25,7 @@ def lifted(motion, source=(DepthSource.MEASURED,) * 5):
         sigma=np.full(5, 0.01),
         source=np.array(source, np.uint8),
         motion=np.array(motion, np.uint8),
+        lever=np.zeros((len(xyz), 3)),
         rejected=0,
     )
 

@@ -114,7 +114,7 @@ def test_doubt_is_what_bayes_makes_of_a_calibration_that_is_right_or_wrong(told,
 def test_nothing_said_leaves_what_is_known_of_cameras():
     assert FocalEvidence().log_ratio == 0
     assert NOTHING_TOLD.wrong == pytest.approx(CONFIG.focal_wrong_share)
-    assert NOTHING_TOLD.sigma == pytest.approx(np.sqrt(0.1 * 0.2**2 + 0.9 * 0.02**2))
+    assert NOTHING_TOLD.sigma == pytest.approx(np.sqrt(0.2 * 0.2**2 + 0.8 * 0.02**2))
     assert 3 * NOTHING_TOLD.sigma > np.log(1.2)
     sure = doubt_after(FocalEvidence(), EgoMotionConfig(focal_wrong_share=1e-9))
     assert sure.sigma == pytest.approx(CONFIG.focal_sigma, rel=1e-3)
