@@ -100,8 +100,12 @@ def score_recording(
 def recording_inputs(frames: Iterable[RgbdFrame]) -> Iterator[RgbdInput]:
     """Play a recording at its own times, or at 30 images/s where it tells none."""
     for k, frame in enumerate(frames):
-        stamp = round(k * 1e9 / _RATE) if frame.stamp is None else frame.stamp
-        yield RgbdInput(stamp, frame.image, frame.depth, frame.camera, _rigid(frame.pose))
+        yield RgbdInput(_stamp(frame, k), frame.image, frame.depth, frame.camera, _rigid(frame.pose))
+
+
+def _stamp(frame: RgbdFrame, number: int) -> int:
+    """Return the stamp of a frame, ns, which is the one of this `number`."""
+    return round(number * 1e9 / _RATE) if frame.stamp is None else frame.stamp
 
 
 def _rigid(pose: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -121,14 +125,16 @@ def score_rgbd_odometry(frames: Callable[[], Iterable[RgbdFrame]]) -> RgbdOdomet
     from cotracker_ros.evaluation.rgbd_odometry import rgbd_odometry
 
     true: list[NDArray[np.float64]] = []
+    stamps: list[int] = []
 
     def noted() -> Iterator[RgbdFrame]:
         for frame in frames():
+            stamps.append(_stamp(frame, len(true)))
             true.append(frame.pose)
             yield frame
 
     poses, seconds = rgbd_odometry(noted())
-    return RgbdOdometryScore(trajectory_errors(np.array(true), poses), seconds * 1e3)
+    return RgbdOdometryScore(trajectory_errors(np.array(true), poses, stamps), seconds * 1e3)
 
 
 class _Anchors:

@@ -192,7 +192,7 @@ def score_odometry(
     covariances = np.array([item.covariance for _, item in measured]).reshape(-1, 6, 6)
     states = Counter(item.state for _, item in odometry)
     return OdometryScore(
-        errors=trajectory_errors(camera_poses, poses),
+        errors=trajectory_errors(camera_poses, poses, stamps),
         images=len(stamps),
         tracking=states[OdometryState.TRACKING] / len(stamps),
         lost=states[OdometryState.LOST] / len(stamps),

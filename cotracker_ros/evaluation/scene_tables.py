@@ -12,7 +12,7 @@ from cotracker_ros.evaluation.results import finite
 from cotracker_ros.evaluation.scene_scores import BodyScore, OdometryScore, SceneScore
 from cotracker_ros.evaluation.tables import NOTHING, markdown_table, percent
 from cotracker_ros.evaluation.tracking3d import ErrorSummary
-from cotracker_ros.evaluation.trajectory_metrics import TrajectoryErrors
+from cotracker_ros.evaluation.trajectory_metrics import STRETCH_SECONDS, TrajectoryErrors
 
 OPEN3D = "Open3D, hybrid RGB-D odometry"
 
@@ -138,6 +138,7 @@ _POSE_HEADINGS = (
     "ATE aligned, cm",
     "drift, cm",
     "drift, %",
+    f"drift in {STRETCH_SECONDS:g} s, cm",
     "rotation, °",
     "tracking, %",
     "NEES",
@@ -163,6 +164,7 @@ def _trajectory_cells(errors: TrajectoryErrors) -> list[str]:
         number(errors.rmse_aligned * 100),
         number(errors.drift * 100),
         number(errors.drift_percent),
+        pair((errors.stretch_drift[0] * 100, errors.stretch_drift[1] * 100)),
         number(errors.rotation, 2),
     ]
 

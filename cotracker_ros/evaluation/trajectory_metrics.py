@@ -1,7 +1,8 @@
 """How far an estimated path of the camera is from the true one.
 
 The measures of Sturm et al. (2012), "A benchmark for the evaluation of RGB-D SLAM systems", and the drift at
-the end, which is what a robot that comes back to its dock notices.
+the end, which is what a robot that comes back to its dock notices. The end is one moment; the drift over
+every stretch of the path is less a matter of chance, and an error in the true poses spoils only some of them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cotracker_ros.evaluation.scene_metrics import median_p95
+
+STRETCH_SECONDS = 2.0
+"""Length of the stretches of `TrajectoryErrors.stretch_drift`, s."""
+
 _FEWEST_ALIGNED = 3  # positions; two leave a rotation free
+_LATE = 0.1  # of a stretch; if its last image is later, images are missing
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class TrajectoryErrors:
         relative: Relative pose error: root mean square of the error of the translation between a pose and
             the one `step` later.
         relative_rotation: The same of the rotation.
+        stretch_drift: Median and 95th percentile of the drift over all stretches of `STRETCH_SECONDS`: the
+            distance between the positions at their ends, the poses at their beginnings laid on each other.
     """
 
     poses: int
@@ -45,14 +54,18 @@ class TrajectoryErrors:
     final_rotation: float
     relative: float
     relative_rotation: float
+    stretch_drift: tuple[float, float]
 
 
-def trajectory_errors(true_poses: ArrayLike, poses: ArrayLike, *, step: int = 1) -> TrajectoryErrors:
+def trajectory_errors(
+    true_poses: ArrayLike, poses: ArrayLike, stamps: ArrayLike | None = None, *, step: int = 1
+) -> TrajectoryErrors:
     """Compare an estimated path with the true one.
 
     Args:
         true_poses: (T, 4, 4) true poses of the camera in a fixed frame, m.
         poses: (T, 4, 4) estimated poses of the same moments, in any fixed frame, m; NaN where there is none.
+        stamps: (T,) of these moments, ascending, ns; without them nothing is said of stretches.
         step: Number of images between the two poses of a relative pose error.
 
     Raises:
@@ -68,9 +81,13 @@ def trajectory_errors(true_poses: ArrayLike, poses: ArrayLike, *, step: int = 1)
         raise ValueError(f"step is {step}: give 1 or more, and finite true poses")
     known: NDArray[np.bool_] = np.asarray(np.isfinite(given).all(axis=(1, 2)))
     relative, relative_rotation = _relative(true, given, known, step)
+    over_stretches = np.zeros(0)
+    if stamps is not None:
+        over_stretches = _over_stretches(true, given, known, np.asarray(stamps, np.int64))
     kept_true, kept = true[known], given[known]
     if not len(kept):
-        return TrajectoryErrors(0, len(true), *[float("nan")] * 9)
+        nan = float("nan")
+        return TrajectoryErrors(0, len(true), nan, nan, nan, nan, nan, nan, nan, nan, nan, (nan, nan))
     start = kept_true[0] @ np.linalg.inv(kept[0])
     error = np.linalg.inv(kept_true) @ (start @ kept)  # where the estimated camera is, seen from the true one
     distance, angle = np.linalg.norm(error[:, :3, 3], axis=1), _angles(error)
@@ -88,6 +105,7 @@ def trajectory_errors(true_poses: ArrayLike, poses: ArrayLike, *, step: int = 1)
         final_rotation=float(angle[-1]),
         relative=relative,
         relative_rotation=relative_rotation,
+        stretch_drift=median_p95(over_stretches),
     )
 
 
@@ -123,10 +141,40 @@ def _relative(
     pairs = np.flatnonzero(known[:-step] & known[step:])
     if not len(pairs):
         return float("nan"), float("nan")
-    true_motion = np.linalg.inv(true[pairs]) @ true[pairs + step]
-    motion = np.linalg.inv(given[pairs]) @ given[pairs + step]
-    error = np.linalg.inv(true_motion) @ motion
+    error = _motion_errors(true, given, pairs, pairs + step)
     return _rms(np.linalg.norm(error[:, :3, 3], axis=1)), _rms(_angles(error))
+
+
+def _over_stretches(
+    true: NDArray[np.float64],
+    given: NDArray[np.float64],
+    known: NDArray[np.bool_],
+    stamps: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return the drift over each stretch of the path whose two ends are known, m."""
+    seconds = (stamps - stamps[0]) * 1e-9
+    # Half an image of slack: the times of images are rounded.
+    slack = np.median(np.diff(seconds)) / 2 if len(seconds) > 1 else 0.0
+    first = np.arange(len(seconds))
+    last = np.searchsorted(seconds, seconds + STRETCH_SECONDS - slack)
+    inside = last < len(seconds)
+    first, last = first[inside], last[inside]
+    whole = seconds[last] - seconds[first] < (1 + _LATE) * STRETCH_SECONDS
+    whole &= known[first] & known[last]
+    error = _motion_errors(true, given, first[whole], last[whole])
+    return np.asarray(np.linalg.norm(error[:, :3, 3], axis=1))
+
+
+def _motion_errors(
+    true: NDArray[np.float64],
+    given: NDArray[np.float64],
+    first: NDArray[np.intp],
+    last: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """Return (P, 4, 4), how the given motions from the poses `first` (P,) to `last` differ from the true."""
+    true_motion = np.linalg.inv(true[first]) @ true[last]
+    motion = np.linalg.inv(given[first]) @ given[last]
+    return np.asarray(np.linalg.inv(true_motion) @ motion)
 
 
 def _angles(poses: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -79,6 +79,38 @@ def test_missing_poses_are_left_out_and_counted():
     assert np.isnan(nothing.rmse) and np.isnan(nothing.relative)
 
 
+def at_10_hz(count):
+    return np.arange(count) * 100_000_000
+
+
+def test_drift_over_stretches_of_two_seconds():
+    true, given = straight(31), straight(31, step=0.51)
+    errors = trajectory_errors(true, given, at_10_hz(31))
+    assert errors.stretch_drift == pytest.approx((0.2, 0.2))  # 20 images of 0.01 m each
+    assert np.isnan(trajectory_errors(true, given).stretch_drift).all()
+    assert np.isnan(trajectory_errors(true[:20], given[:20], at_10_hz(20)).stretch_drift).all()
+
+
+def test_where_the_true_poses_jump_few_stretches_tell():
+    path = straight(101)
+    true = path.copy()
+    true[95:, 1, 3] += 1.0
+    errors = trajectory_errors(true, path, at_10_hz(101))
+    assert errors.drift == pytest.approx(1.0)
+    assert errors.stretch_drift == pytest.approx((0.0, 1.0))
+
+
+def test_stretches_hold_with_jittering_stamps_and_leave_out_gaps_and_missing_poses():
+    true, given = straight(41), straight(41, step=0.51)
+    jitter = np.random.default_rng(1).integers(-1_000_000, 1_000_000, 41)
+    errors = trajectory_errors(true, given, at_10_hz(41) + jitter)
+    assert errors.stretch_drift == pytest.approx((0.2, 0.2))
+    stamps = at_10_hz(41) + 5_000_000_000 * (np.arange(41) >= 25)
+    assert trajectory_errors(true, given, stamps).stretch_drift == pytest.approx((0.2, 0.2))
+    given[30:] = np.nan
+    assert trajectory_errors(true, given, at_10_hz(41)).stretch_drift == pytest.approx((0.2, 0.2))
+
+
 def test_alignment_is_a_rotation_even_where_a_reflection_would_fit_better():
     points = np.random.default_rng(0).normal(size=(30, 3))
     motion = rigid_alignment(points * [1, 1, -1], points)
