@@ -48,7 +48,7 @@ class EgoMotionConfig:
             seen ...
         keyframe_seconds: ... or so long after the last ones, s.
         memory: Images that count in a landmark's place: more do not make it more certain, as the errors of
-            one track are alike.
+            one track are alike. The fewer, the more landmarks follow the poses' own errors.
         max_misses: A landmark that contradicts so often in a row is given up.
         probation_seconds: A new landmark votes on the pose when it has agreed for so long, s ...
         obstructed_share: ... or, from when fewer than this share of the voters that should be in view are
@@ -85,7 +85,7 @@ class EgoMotionConfig:
     lost_angle: float = 1.0
     keyframe_share: float = 0.8
     keyframe_seconds: float = 0.5
-    memory: float = 60.0
+    memory: float = 200.0
     max_misses: int = 5
     probation_seconds: float = 0.2
     obstructed_share: float = 0.5

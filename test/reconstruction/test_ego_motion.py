@@ -65,6 +65,23 @@ def test_drift_is_small_as_all_tracks_are_replaced():
     assert sigma[-1] > sigma[60] > sigma[10] > 0
 
 
+def test_landmarks_do_not_follow_the_poses_that_a_lens_bends():
+    """A lens that nobody told of makes poses wrong on the way; back where it began the camera is home."""
+
+    def home(memory):
+        ego, room = EgoMotion(replace(EgoMotionConfig(), memory=memory)), Room(count=120)
+        for k in range(121):
+            away = np.sin(np.pi * k / 120)
+            pose = moved(np.eye(4), [0.4 * away, 0, 0.1 * away, 0, 0.3 * away, 0])
+            points = room.see(pose, k)
+            xyz = points.xyz.copy()
+            xyz[:, :2] *= 1 - 0.08 * ((xyz[:, :2] / xyz[:, 2:]) ** 2).sum(axis=1, keepdims=True)
+            result = ego.update(replace(points, xyz=xyz), "odom", "camera")
+        return np.linalg.norm(result.pose[:3, 3])
+
+    assert home(EgoMotionConfig().memory) < min(0.005, home(20.0) / 2)
+
+
 @pytest.mark.parametrize(("path", "lost"), [(swaying, 0.0), (swaying, 0.02), (still, 0.0)])
 def test_covariance_is_honest(path, lost):
     scores = []
