@@ -9,6 +9,7 @@ the mean, half as precise as it is shipped.
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -16,8 +17,18 @@ import numpy as np
 import torch
 
 from cotracker_ros.model import CoTracker3, checkpoints
+from cotracker_ros.synthetic.training_clip import training_clip
+from cotracker_ros.training.held_out import FIRST_SEED
 from cotracker_ros.training.trainer import LOG
-from cotracker_ros.training.verifying import fit_verifier, verifier_clips, without_verifier
+from cotracker_ros.training.verifying import (
+    CLIPS,
+    calibration_error,
+    fit_verifier,
+    gather_cases,
+    joined,
+    verifier_clips,
+    without_verifier,
+)
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -27,7 +38,7 @@ WEIGHTS = ROOT / "cotracker_ros" / "weights" / "default.safetensors"
 DOCS = ROOT / "docs"
 LOSSES = ("visible", "hidden", "visibility", "confidence", "features")
 SMOOTHED = 10  # lines of the log
-VERIFIER_CLIPS = 64
+VERIFIER_CLIPS, CHECKED = 64, 12
 
 
 def main(runs: list[Path], files: list[Path]) -> None:
@@ -42,6 +53,10 @@ def main(runs: list[Path], files: list[Path]) -> None:
     network.load_state_dict({name: (part / len(files)).half() for name, part in total.items()})
     network = fit_verifier(network.bfloat16().eval(), verifier_clips(VERIFIER_CLIPS)).half()
     checkpoints.save(network, network.config, WEIGHTS)
+    unseen = (training_clip(FIRST_SEED + number, replace(CLIPS, held_out=True)) for number in range(CHECKED))
+    network.bfloat16()
+    error = calibration_error(network.verifier, joined([gather_cases(network, clip) for clip in unseen]))
+    print(f"calibration error on {CHECKED} held-out clips: {error:.3f}")
     WEIGHTS.chmod(0o644)
     lines, before = [], 0
     for run in runs:

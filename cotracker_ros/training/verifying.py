@@ -35,6 +35,7 @@ _PREFIX = "verifier."
 _STEPS = 2500
 _BATCH = 1024
 _RATE = 1e-2
+_BINS = 10
 _SIDE = 256.0  # px, of the image in which errors are measured
 
 
@@ -64,7 +65,7 @@ def fit_verifier(network: CoTracker3, clips: Iterable[LabelledClip]) -> CoTracke
     Raises:
         TrainingError: There is no point to judge in the clips.
     """
-    cases = _joined([gather_cases(network, clip) for clip in clips])
+    cases = joined([gather_cases(network, clip) for clip in clips])
     if not len(cases.visible):
         raise TrainingError("the verifier has nothing to learn from; give clips with tracks that go on")
     verifier = fit(cases)
@@ -105,7 +106,21 @@ def gather_cases(network: CoTracker3, clip: LabelledClip) -> Cases:
         found.append(
             Cases(evidence[counts], *(torch.from_numpy(part[counts].astype(np.float32)) for part in truth))
         )
-    return _joined(found)
+    return joined(found)
+
+
+@torch.no_grad()
+def calibration_error(verifier: Verifier, cases: Cases) -> float:
+    """Return how far told probabilities are from shares that came true, in the mean over all cases.
+
+    What is told is that a point is visible and near its place; cases are compared in ten bins of what was
+    told (expected calibration error, Naeini et al., 2015).
+    """
+    told = verifier(cases.evidence).float().sigmoid().prod(dim=1)
+    true = cases.visible * cases.near
+    bins = (told * _BINS).long().clamp(max=_BINS - 1)
+    gaps = torch.zeros(_BINS).index_add_(0, bins, told - true)
+    return float(gaps.abs().sum() / len(told))
 
 
 def fit(cases: Cases) -> Verifier:
@@ -130,7 +145,8 @@ def fit(cases: Cases) -> Verifier:
     return verifier.eval()
 
 
-def _joined(parts: list[Cases]) -> Cases:
+def joined(parts: list[Cases]) -> Cases:
+    """Return the cases of several clips as one."""
     none = Cases(torch.zeros(0, len(EVIDENCE)), torch.zeros(0), torch.zeros(0))
     return Cases(*(torch.cat(columns) for columns in zip(none, *parts, strict=True)))
 

@@ -9,7 +9,7 @@ import torch
 from drifting import drifting_clip
 
 from cotracker_ros.model import CoTracker3, CoTracker3Config, checkpoints
-from cotracker_ros.model.verifier import EVIDENCE
+from cotracker_ros.model.verifier import EVIDENCE, Verifier
 from cotracker_ros.tracking import TrackerConfig, track_video
 from cotracker_ros.tracking.causal import CausalTracker
 from cotracker_ros.tracking.labelled import LabelledClip
@@ -17,7 +17,14 @@ from cotracker_ros.training import trainer
 from cotracker_ros.training.config import TrainConfig, TrainingError
 from cotracker_ros.training.student import StudentConfig, student_config
 from cotracker_ros.training.trainer import new_run
-from cotracker_ros.training.verifying import Cases, fit, fit_verifier, gather_cases, without_verifier
+from cotracker_ros.training.verifying import (
+    Cases,
+    calibration_error,
+    fit,
+    fit_verifier,
+    gather_cases,
+    without_verifier,
+)
 
 NETWORK = CoTracker3Config(
     window=4, causal=True, stem_width=8, stage_widths=(8, 8, 8, 8), head_width=8, feature_width=8,
@@ -63,6 +70,16 @@ def test_what_a_fitted_verifier_says_are_probabilities() -> None:
     middle = (alike > 0.1) & (alike < 0.9)
     assert (there - alike)[middle].abs().mean() < 0.06
     assert torch.isfinite(verifier(1e30 * torch.ones(1, len(EVIDENCE)))).all()  # what was never met
+
+
+def test_calibration_is_the_gap_between_what_is_told_and_what_came_true() -> None:
+    verifier = Verifier(4)
+    for part in verifier.parameters():
+        torch.nn.init.zeros_(part)  # it tells a quarter of all points: visible by a half, then near by a half
+    evidence = torch.zeros(100, len(EVIDENCE))
+    half, all_of_them = (torch.arange(100) < 50).float(), torch.ones(100)
+    assert calibration_error(verifier, Cases(evidence, half, all_of_them)) == pytest.approx(0.25)
+    assert calibration_error(verifier, Cases(evidence, half, torch.arange(100) % 2)) == pytest.approx(0)
 
 
 def test_the_same_cases_give_the_same_verifier_whatever_was_drawn_before() -> None:
