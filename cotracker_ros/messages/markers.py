@@ -19,8 +19,8 @@ from cotracker_ros.visualization.scene_style import (
     body_axes,
     body_colour,
     body_name,
-    box_corners,
     box_edges,
+    name_place,
     segments,
 )
 
@@ -108,7 +108,7 @@ def body_markers(bodies: RigidBodies) -> list[Marker]:
                 "body_names",
                 body.id,
                 body_name(body),
-                box_corners(body)[-1].tolist(),
+                name_place(body, _TEXT_HEIGHT).tolist(),
                 body_colour(body.id),
             )
             for body in bodies.bodies

@@ -66,6 +66,21 @@ def box_corners(body: RigidBody) -> NDArray[np.float64]:
     return transform_points(body.pose, middle + _CORNERS * half)
 
 
+def name_place(body: RigidBody, height: float) -> NDArray[np.float64]:
+    """Return the middle of a body's name: outside the box, by the name's height, so that nothing crosses it.
+
+    Args:
+        body: The body.
+        height: Height of the letters, m.
+
+    Returns:
+        (3,) position in the fixed frame, m.
+    """
+    corners = box_corners(body)
+    outward = corners[-1] - corners.mean(axis=0)
+    return corners[-1] + height * outward / np.linalg.norm(outward)
+
+
 def box_edges(body: RigidBody) -> NDArray[np.float64]:
     """Return both ends of the edges of `body_box`, (12, 2, 3) in the fixed frame, m."""
     return box_corners(body)[_EDGES]

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from scenes import body, pose_at
 
 from cotracker_ros.visualization.scene_style import (
@@ -9,6 +10,7 @@ from cotracker_ros.visualization.scene_style import (
     body_name,
     box_corners,
     box_edges,
+    name_place,
     segments,
 )
 
@@ -34,6 +36,16 @@ def test_a_body_without_points_has_a_box_at_its_origin():
     nothing = body()
     object.__setattr__(nothing, "points", np.zeros((0, 3)))
     np.testing.assert_allclose(box_corners(nothing).mean(axis=0), [1, 2, 3])
+
+
+def test_a_name_stands_off_the_box_by_its_height():
+    corners = box_corners(body())
+    place = name_place(body(), 0.1)
+    assert np.linalg.norm(corners - place, axis=1).min() == pytest.approx(0.1)
+    assert np.linalg.norm(place - corners.mean(axis=0)) > np.linalg.norm(corners[0] - corners.mean(axis=0))
+    nothing = body()
+    object.__setattr__(nothing, "points", np.zeros((0, 3)))
+    assert np.isfinite(name_place(nothing, 0.1)).all()
 
 
 def test_axes_turn_with_the_body():
