@@ -2,7 +2,6 @@
 
 docs/rerun.jpg: screenshot of the Rerun viewer, without a display; it needs a Vulkan driver, such as Mesa's
 lavapipe, and is left as it is where there is none.
-docs/scene.jpg: the markers and the map in the bag, drawn by matplotlib.
 docs/mesh.jpg: the fused surface, its points painted by NumPy.
 
 Usage: scripts/in_env.sh kilted python scripts/make_scene_pictures.py [recording]
@@ -14,17 +13,12 @@ import io
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from numpy.typing import NDArray
 from PIL import Image
-from rosbags.highlevel import AnyReader
 
 from cotracker_ros.cli import main as command
-from cotracker_ros.messages import cloud_from_message
 from cotracker_ros.reconstruction import read_ply
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -34,8 +28,6 @@ OPTIONS = "--seed corners --seed-count 400 --weights default --camera-pose track
 STILL = 2.5  # s from the beginning, the moment that is shown
 EYE, TARGET = np.array([-2.2, 1.0, 1.3]), np.array([2.5, -0.2, -0.1])  # m, in the fixed frame (z up)
 MENU = 37  # px at the top of Rerun's window
-LINE_LIST, SPHERE_LIST, TEXT = 5, 7, 9  # visualization_msgs/Marker's numbers
-DARK = "#1e1e22"
 
 
 def main(recording: Path) -> None:
@@ -46,7 +38,6 @@ def main(recording: Path) -> None:
     if command(["replay", str(recording), str(files["mcap"]), *options, *outputs]):
         sys.exit(1)
     screenshot(files["rrd"])
-    save(marker_picture(*markers_at(files["mcap"], STILL)), "scene.jpg")
     surface = read_ply(OUTPUT / "scene_cloud.ply")
     save(painted(surface.xyz, surface.rgb), "mesh.jpg")
 
@@ -81,49 +72,6 @@ def screenshot(recording: Path, patience: float = 60.0) -> None:
             save(picture.resize((1280, round(1280 * picture.height / picture.width))), "rerun.jpg")
     except Exception as error:
         print(f"docs/rerun.jpg stays as it is, the Rerun viewer cannot draw here: {error}", file=sys.stderr)
-
-
-def markers_at(bag: Path, seconds: float) -> tuple[list[Any], Any]:
-    """Return the markers and the map at a moment of a bag."""
-    with AnyReader([bag]) as reader:
-        newest: dict[str, Any] = {}
-        for connection, stamp, data in reader.messages():
-            if stamp > reader.start_time + int(seconds * 1e9):
-                break
-            if connection.topic in ("/lifter/markers", "/lifter/map"):
-                newest[connection.topic] = reader.deserialize(data, connection.msgtype)
-    return newest["/lifter/markers"].markers, cloud_from_message(newest["/lifter/map"])
-
-
-def marker_picture(markers: list[Any], cloud: Any) -> Image.Image:
-    """Draw markers and map with matplotlib."""
-    figure = Figure(figsize=(9, 6), facecolor=DARK)
-    axes = figure.add_axes((-0.12, -0.12, 1.24, 1.2), projection="3d", facecolor=DARK)
-    axes.scatter(*cloud.xyz.T, c=cloud.rgb / 255.0, s=1.5, depthshade=False)
-    for marker in markers:
-        points = np.array([[p.x, p.y, p.z] for p in marker.points])
-        one = (marker.color.r, marker.color.g, marker.color.b)
-        colours = np.array([[c.r, c.g, c.b, c.a] for c in marker.colors])
-        if marker.type == LINE_LIST:
-            width = 0.8 if marker.ns.startswith("trails") else 1.6
-            paint = colours[::2] if len(colours) else one
-            axes.add_collection3d(Line3DCollection(points.reshape(-1, 2, 3), colors=paint, linewidths=width))
-        elif marker.type == SPHERE_LIST:
-            axes.scatter(*points.T, c=colours, s=5, depthshade=False)
-        elif marker.type == TEXT:
-            place = marker.pose.position
-            axes.text(place.x, place.y, place.z, marker.text, color=one, fontsize=8)
-    low, high = np.percentile(cloud.xyz, (2, 98), axis=0)
-    low, high = np.minimum(low, 0), np.maximum(high, 0)  # the camera began at the origin
-    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
-    axes.set_box_aspect(high - low, zoom=1.1)
-    axes.view_init(elev=25, azim=-155)
-    axes.set_axis_off()
-    note = "/lifter/markers and /lifter/map of the replayed sample, drawn by matplotlib"
-    figure.text(0.01, 0.015, note, color="#b0b0b0", fontsize=8)
-    stored = io.BytesIO()
-    figure.savefig(stored, dpi=100, facecolor=DARK)
-    return Image.open(stored)
 
 
 def painted(
