@@ -26,9 +26,11 @@ _NEIGHBOURS = 10
 _GROWN = 2  # hypotheses that are grown
 _WORTHWHILE = 3.5  # score: a triple alone has three
 _CUTOFF = 4.0  # sigmas between two images
+_CHI2_MEDIAN = 2.366  # of three degrees of freedom
 _PATH_CUTOFF = 6.0  # ... in each image of a path; which tracks follow it is seen later
 _FLATNESS = 0.01  # m: points nearer to a common line than this give no orientation
-_REACH = 3.0  # times as far as the third neighbours are apart: what is further from all others is elsewhere
+_NEAR = 3  # neighbours, or half of few: those of two small clusters say nothing of what is in between
+_REACH = 3.0  # times as far as these neighbours are apart: what is further from all others is elsewhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,10 @@ def grow_group(
     if poses is None:
         return None
     fit = along_path(window, slots, rows, poses)
-    keep = fit.follows(at_rest(window, slots, rows).chi2)
+    noise = fit.noise(np.isin(rows, seeds))
+    keep = fit.follows(at_rest(window, slots, rows).chi2, noise)
+    if keep.sum() < min_members:
+        return None
     # Another thing far away that seems to go along is a body of its own until both are merged.
     part = connected_parts(fit.place[keep])
     keep[keep] = part == np.argmax(np.bincount(part, minlength=1))
@@ -128,8 +133,8 @@ def reach(points: NDArray[np.float64]) -> float:
     """
     if len(points) < 2:
         return np.inf
-    third = min(3, len(points) - 1)
-    squares = np.partition(_squared_distances(points, points), third, axis=1)[:, third]
+    near = max(min(_NEAR, (len(points) - 1) // 2), 1)
+    squares = np.partition(_squared_distances(points, points), near, axis=1)[:, near]
     middle = len(squares) // 2
     return _REACH * math.sqrt(np.partition(squares, middle)[middle])
 
@@ -199,7 +204,39 @@ def _between(
     )
     grown, weights = aligned(poses[best], points, _CUTOFF)
     row = int(np.argmax(weights.sum(axis=1)))
-    return rows[weights[row] > 0], grown[row]
+    alike = np.flatnonzero(weights[row] > 0)
+    points = BodyPoints(after[alike], before[None, alike], information[None, alike])
+    return _closest(errors[:, alike], poses, points, rows[alike], grown[row])
+
+
+def _closest(
+    errors: NDArray[np.float64],
+    poses: NDArray[np.float64],
+    points: BodyPoints,
+    rows: NDArray[np.intp],
+    pose: NDArray[np.float64],
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the tracks that agree as well as most of them do, and their motion (4, 4).
+
+    Things that part slowly agree on a motion between theirs, within what measurements claim; the tracks of
+    one of them agree much better on its own (least median of squares, Rousseeuw and Leroy 1987).
+
+    Args:
+        errors: (H, M) squared errors of the tracks, in sigmas, by hypotheses.
+        poses: (H, 4, 4) the hypotheses.
+        points: The tracks, of one body.
+        rows: (M,) their rows.
+        pose: (4, 4) the motion on which all of them agree.
+    """
+    if len(rows) <= 3:
+        return rows, pose
+    middle = len(rows) // 2
+    best = poses[[np.argmin(np.partition(errors, middle, axis=1)[:, middle])]]
+    for _ in range(2):
+        _, _, squared = points.errors(best)
+        noise = np.median(squared) / _CHI2_MEDIAN * (1 + 5 / (len(rows) - 3)) ** 2
+        best, weights = aligned(best, points, _CUTOFF * math.sqrt(min(noise, 1.0)))
+    return rows[weights[0] > 0], best[0]
 
 
 def _halfway(

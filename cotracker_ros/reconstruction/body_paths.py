@@ -19,6 +19,7 @@ FOLLOWS = 2.5  # squared error for each degree of freedom of a track that follow
 SLIDES = 20.0  # squared sigmas of a straight motion away from the path, three degrees of freedom, at most
 EVIDENCE = 30.0  # how much better, in squared sigmas, a path must explain a track than rest does
 MIN_SEEN = 4  # images of the window in which a track must have been measured to be judged
+_TINY = 1e-6  # m^2: keeps the uncertainty of points on a line finite
 _HALF = np.where(ROWS == COLUMNS, 0.5, 1.0)
 _PAIRS = ((ROWS, ROWS), (COLUMNS, COLUMNS), (COLUMNS, ROWS), (ROWS, COLUMNS))
 _PLACES = [4 * a + b[:, None] for a, b in _PAIRS]
@@ -56,14 +57,34 @@ class PathFit:
         """(N,) bool, tracks that were measured often enough to be judged."""
         return self.freedom >= 3 * (MIN_SEEN - 1)
 
-    @property
-    def stays(self) -> NDArray[np.bool_]:
-        """(N,) bool, tracks that keep their places in the moving frame."""
-        return (self.ratio < FOLLOWS) & (self.slide < SLIDES)
+    def noise(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> float:
+        """Return the variance of measurements of tracks, by whose rows the path was found.
 
-    def follows(self, rest: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Say which tracks follow the path and do not stand still; `rest` (N,) is the chi2 of standing."""
-        return self.judged & self.stays & (rest - self.chi2 > EVIDENCE)
+        It is that of most of them as a multiple of what they claim, and one at most: claims hold for nearly
+        any track; those that keep to one body are often much better, and tell by that which others do not.
+        """
+        ratio = self.ratio[rows][self.judged[rows]]
+        # A path by N tracks has six unknowns for 3 N measurements in each image.
+        return min(float(np.median(ratio)) / (1 - 2 / len(ratio)), 1.0) if len(ratio) > 2 else 1.0
+
+    def stays(self, noise: float | NDArray[np.float64] = 1.0) -> NDArray[np.bool_]:
+        """Say which tracks keep their places in the moving frame.
+
+        `noise` is the variance of their measurements as a multiple of what they claim, for all or (N,).
+        """
+        limit = np.minimum(noise, 1.0)
+        return (self.ratio < FOLLOWS * limit) & (self.slide < SLIDES * limit)
+
+    def follows(
+        self, rest: NDArray[np.float64], noise: float | NDArray[np.float64] = 1.0
+    ) -> NDArray[np.bool_]:
+        """Say which tracks follow the path and do not stand still.
+
+        Args:
+            rest: (N,) chi2 of standing.
+            noise: See `stays`.
+        """
+        return self.judged & self.stays(noise) & (rest - self.chi2 > EVIDENCE)
 
     def information(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return (M, 3, 3) inverse covariances of `place`, 1/m^2, of some of the tracks."""
@@ -108,6 +129,20 @@ def displacement(window: TrackWindow, slots: NDArray[np.intp], rows: NDArray[np.
     # The times' mean is taken out, so the positions' need not be.
     velocity = np.einsum("fn,fni->ni", offset, window.xyz[at]) / moment[:, None]
     return np.asarray(velocity * np.ptp(offset, axis=0)[:, None])
+
+
+def leverage(points: NDArray[np.float64], members: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how uncertain a pose by the measured places of members is at points (N, 3).
+
+    It is a variance (N,), as a multiple of that of a single measurement. `members` is (M, 3) m.
+    """
+    middle = members.mean(axis=0)
+    arm, offset = points - middle, members - middle
+    scatter = offset.T @ offset
+    turning = np.trace(scatter) * np.eye(3) - scatter
+    spread = np.linalg.inv(turning + _TINY * np.eye(3))
+    turned = np.trace(spread) * (arm * arm).sum(axis=1) - ((arm @ spread) * arm).sum(axis=1)
+    return np.asarray(1.0 / len(members) + turned / 3)
 
 
 def _transform(poses: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ from cotracker_ros.reconstruction.body_grouping import (
     grow_group,
     within_reach,
 )
-from cotracker_ros.reconstruction.body_paths import MIN_SEEN, along_path, at_rest, displacement
+from cotracker_ros.reconstruction.body_paths import MIN_SEEN, along_path, at_rest, displacement, leverage
 from cotracker_ros.reconstruction.body_window import Measured, places
 from cotracker_ros.reconstruction.poses import invert_pose, transform_points
 from cotracker_ros.reconstruction.rigid import align, difference, rotation_log
@@ -121,14 +121,16 @@ def tend_body(state: BodiesState, config: BodiesConfig, points: Measured) -> Non
         body.moved_at, body.moved = state.stamp, True
     both = np.concatenate([own, free])
     path = along_path(window, slots, both, body.path[slots])
-    strays = (path.judged & ~path.stays)[: len(own)]
+    noise = path.noise(slice(len(own)))
+    strays = (path.judged & ~path.stays(noise))[: len(own)]
     if not body.label:
         part = connected_parts(members.model[own])
         strays |= np.bincount(part, minlength=1)[part] < config.min_members
     members.stray(own, strays)
     if len(free):
         still = np.concatenate([np.zeros(len(own)), at_rest(window, slots, free).chi2])
-        joining = path.follows(still)[len(own) :]
+        lever = leverage(path.place, members.model[own])
+        joining = path.follows(still, noise * (1.0 + lever))[len(own) :]
         if not body.label:
             joining &= within_reach(path.place[len(own) :], members.model[own])
         join_body(state, body, free[joining], points)
@@ -257,26 +259,27 @@ def _begin(state: BodiesState, config: BodiesConfig, group: Group, points: Measu
         if body is not None and body.label and not body.moved and not body.lost:
             _seat(state, body, group, points)
             return
-    body = _known_body(state, group)
-    if body is not None:
-        join_body(state, body, group.rows[points.seen[group.rows]], points)
-    elif state.room(config.max_bodies):
+    near = [body for body in state.active if not body.label and _next_to(state, body, group)]
+    for body in near:
+        if body.measured_at == state.stamp and _goes_along(state, body, group):
+            join_body(state, body, group.rows[points.seen[group.rows]], points)
+            return
+    # A few tracks next to a body that do not move with it may be another one, or slide on it.
+    sure = not near or len(group.rows) >= _SURE * config.min_members
+    if sure and state.room(config.max_bodies):
         start_by_motion(state, group, points, config.alike)
 
 
-def _known_body(state: BodiesState, group: Group) -> Body | None:
-    """Return the body that a group is a part of: one next to it, on the path of which it moves."""
+def _next_to(state: BodiesState, body: Body, group: Group) -> bool:
+    """Say whether most of a group is next to a body."""
     members = state.members
-    for body in state.active:
-        if body.label or body.measured_at != state.stamp:
-            continue
-        model = members.model[members.of(body.id)]
-        near = within_reach(transform_points(invert_pose(body.pose), group.place), model)
-        if near.mean() < _SAME_TRACKS:
-            continue
-        if _share_along(state, group.slots, body, group.rows) >= _MOVES_AS_ONE:
-            return body
-    return None
+    place = transform_points(invert_pose(body.pose), group.place)
+    return bool(within_reach(place, members.model[members.of(body.id)]).mean() >= _SAME_TRACKS)
+
+
+def _goes_along(state: BodiesState, body: Body, group: Group) -> bool:
+    """Say whether most of a group moves on the path of a body."""
+    return _share_along(state, group.slots, body, group.rows) >= _MOVES_AS_ONE
 
 
 def _seat(state: BodiesState, body: Body, group: Group, points: Measured) -> None:
@@ -356,4 +359,4 @@ def _share_along(state: BodiesState, slots: NDArray[np.intp], body: Body, rows: 
     fit = along_path(state.window, useful, rows, body.path[useful])
     if fit.follows(at_rest(state.window, useful, rows).chi2).mean() < _SHOWS:
         return 0.0
-    return float((fit.judged & fit.stays).mean())
+    return float((fit.judged & fit.stays()).mean())

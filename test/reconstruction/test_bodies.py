@@ -271,6 +271,38 @@ def test_far_tracks_that_a_small_turn_would_explain_are_none_of_it(count):
     assert np.mean(follower.nees) / 6 < 3
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_rim_that_slides_slowly_is_let_go_before_it_turns_the_body(seed):
+    """Tracks on the rim of another thing next to it, which moves almost alike: within what sensors claim."""
+    board = np.random.default_rng(seed).uniform((-0.2, -0.2, -0.01), (0.2, 0.2, 0.01), (8, 3))
+    rim = np.array([0.45, 0, 0.1]) + np.linspace(-0.25, 0.25, 4)[:, None] * (0, 1, 0)
+    goes = Thing(moving(pose(-0.6, 0, 2), (0.3, 0, 0)), board)
+    slides = Thing(steps(pose(-0.6, 0, 2), (0.7, (0.27, 0, 0), STILL), (9, (0.24, 0.05, 0), STILL)), rim)
+    world = World([goes, slides], seed=seed, noise=0.3, claimed=3.0)
+    follower = Follower(world, 0)
+    results = run(world, BodyTracker(), 90, follower)
+    assert results[-1].bodies
+    assert all(world.purity(body) == (0, 1.0) for result in results for body in result.bodies)
+    assert _rms(follower.errors, slice(3, 6)) < np.radians(1.0)
+    assert np.quantile(follower.nees, 0.99) < 20
+
+
+def test_few_tracks_that_slide_on_a_body_are_none_themselves():
+    points = box_points(30)
+    body = Thing(moving(pose(-0.6, 0, 2), (0.4, 0, 0)), points[:24])
+    slides = Thing(moving(pose(-0.6, 0, 2), (0.3, 0.05, 0)), points[24:])
+    world = World([body, slides])
+    results = run(world, BodyTracker(), 80)
+    assert _all_ids(results) == [1]
+    assert world.purity(results[-1].bodies[0])[0] == 0
+
+
+def test_two_pairs_far_from_each_other_are_no_body():
+    pairs = np.array([[0, 0, 0], [0.06, 0.03, 0], [0.9, 0.5, 0.3], [0.96, 0.5, 0.33]])
+    world = World([Thing(moving(pose(-0.9, -0.3, 2), (0.4, 0, 0)), pairs)])
+    assert _all_ids(run(world, BodyTracker(), 90)) == []
+
+
 def test_few_members_that_stick_to_what_hides_the_rest_do_not_bring_it_back():
     points = box_points(12)
     stuck = steps(pose(-0.6, 0, 2), (2.0, (0.3, 0, 0), STILL), (9, STILL, STILL))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from cotracker_ros.reconstruction.body_fits import BodyPoints, aligned, rotations
-from cotracker_ros.reconstruction.body_paths import along_path, at_rest, displacement
+from cotracker_ros.reconstruction.body_paths import along_path, at_rest, displacement, leverage
 from cotracker_ros.reconstruction.body_window import Measured, TrackWindow
 from cotracker_ros.reconstruction.ellipsoids import ellipsoids
-from cotracker_ros.reconstruction.rigid import moved, rotation_exp
+from cotracker_ros.reconstruction.rigid import moved, normal_equations, rotation_exp, skew
 
 IMAGES, TRACKS = 6, 5
 SLOTS, ROWS = np.arange(IMAGES), np.arange(TRACKS)
@@ -87,6 +87,42 @@ def test_straight_motion_is_all_slide():
     assert rest.chi2[0] == pytest.approx(1e5 * (offset**2).sum(), rel=1e-3)
     assert rest.slide[0] == pytest.approx(rest.chi2[0], rel=1e-3)
     assert np.allclose(displacement(window, SLOTS, np.array([0])), [[0.01 * (IMAGES - 1), 0, 0]])
+
+
+def test_tracks_are_judged_by_how_well_the_others_keep_to_the_path():
+    """Measurements four times as good as they claim, and one that slides by less than they claim."""
+    rng = np.random.default_rng(4)
+    count, rows = 12, np.arange(12)
+    model = rng.uniform((-0.3, -0.3, 1.7), (0.3, 0.3, 2.3), (count, 3))
+    poses = path()
+    model = model + rng.normal(0, 0.25 * 1e5**-0.5, (IMAGES, count, 3))
+    model[:, 0, 0] += np.linspace(-1.5, 1.5, IMAGES) * 1e5**-0.5
+    xyz = np.einsum("fij,fnj->fni", poses[:, :3, :3], model) + poses[:, None, :3, 3]
+    fit = along_path(window_of(xyz, along=1e5), SLOTS, rows, poses)
+    noise = fit.noise(rows)
+    assert 1 / 16 < noise < 2 / 16
+    assert fit.stays().all()
+    assert fit.stays(noise).tolist() == [False] + [True] * (count - 1)
+    assert fit.stays(np.where(rows == 0, 1.0, noise)).all()
+
+
+def test_noise_is_never_more_than_claimed_and_not_told_by_too_few(noisy):
+    window, poses, _ = noisy
+    fit = along_path(window, SLOTS, ROWS, np.tile(poses[:1], (IMAGES, 1, 1)))
+    assert fit.noise(ROWS) == 1.0
+    assert along_path(window, SLOTS, ROWS, poses).noise(ROWS[:2]) == 1.0
+
+
+def test_leverage_is_the_variance_of_a_pose_at_a_point():
+    rng = np.random.default_rng(6)
+    members, points = rng.uniform(-0.2, 0.2, (7, 3)), rng.uniform(-1, 1, (3, 3))
+    both = members.mean(axis=0), np.tile(np.eye(3), (7, 1, 1))
+    normal, _ = normal_equations(members - both[0], np.zeros((7, 3)), both[1])
+    for point, value in zip(points, leverage(points, members), strict=True):
+        at = np.concatenate([np.eye(3), -skew(point - both[0])], axis=1)
+        assert value == pytest.approx(np.trace(at @ np.linalg.inv(normal) @ at.T) / 3, rel=1e-3)
+    # A pose has six unknowns, of three measurements each.
+    assert leverage(members, members).sum() == pytest.approx(2.0, rel=1e-3)
 
 
 def test_tracks_that_were_never_measured_are_not_judged():
