@@ -28,7 +28,6 @@ _WORTHWHILE = 3.5  # score: a triple alone has three
 _CUTOFF = 4.0  # sigmas between two images
 _CHI2_MEDIAN = 2.366  # of three degrees of freedom
 _PATH_CUTOFF = 6.0  # ... in each image of a path; which tracks follow it is seen later
-_SOLID = 0.5  # part of the moving tracks within reach of a group that must belong to it
 _FLATNESS = 0.01  # m: points nearer to a common line than this give no orientation
 _NEAR = 3  # neighbours, or half of few: those of two small clusters say nothing of what is in between
 _REACH = 3.0  # times as far as these neighbours are apart: what is further from all others is elsewhere
@@ -117,8 +116,8 @@ def grow_group(
     if spread(place) < _FLATNESS:
         return None
     # Where a thing is, most of what moves goes with it; among tracks that move anyhow some agree by chance.
-    there = within_reach(window.xyz[slots[-1], window.column[rows[fit.judged]]], place)
-    if keep.sum() < _SOLID * there.sum():
+    others = rows[fit.judged & ~fit.stays()]
+    if within_reach(window.xyz[slots[-1], window.column[others]], place).sum() > keep.sum():
         return None
     return Group(rows[keep], slots, poses, place, turn @ fit.information(keep) @ turn.T)
 

@@ -264,8 +264,9 @@ def _begin(state: BodiesState, config: BodiesConfig, group: Group, points: Measu
         if body.measured_at == state.stamp and _goes_along(state, body, group):
             join_body(state, body, group.rows[points.seen[group.rows]], points)
             return
-    # A few tracks next to a body that do not move with it may be another one, or slide on it.
-    sure = not near or len(group.rows) >= _SURE * config.min_members
+    # A few tracks next to a body of more of them, which do not move with it, are another one or slide on it.
+    larger = any(len(state.members.of(body.id)) > len(group.rows) for body in near)
+    sure = not larger or len(group.rows) >= _SURE * config.min_members
     if sure and state.room(config.max_bodies):
         start_by_motion(state, group, points, config.alike)
 
