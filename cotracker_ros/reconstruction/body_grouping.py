@@ -236,11 +236,15 @@ def _closest(
         return rows, pose
     middle = len(rows) // 2
     best = poses[[np.argmin(np.partition(errors, middle, axis=1)[:, middle])]]
-    for _ in range(2):
-        _, _, squared = points.errors(best)
-        noise = np.median(squared) / _CHI2_MEDIAN * (1 + 5 / (len(rows) - 3)) ** 2
-        best, weights = aligned(best, points, _CUTOFF * math.sqrt(min(noise, 1.0)))
-    return rows[weights[0] > 0], best[0]
+    best, _ = aligned(best, points, _robust_cutoff(points.errors(best)[2]))
+    squared = points.errors(best)[2]
+    return rows[squared[0] < _robust_cutoff(squared) ** 2], best[0]
+
+
+def _robust_cutoff(squared: NDArray[np.float64]) -> float:
+    """Return beyond how many sigmas one of squared errors (1, M) is not like the rest."""
+    noise = float(np.median(squared)) / _CHI2_MEDIAN * (1 + 5 / (squared.size - 3)) ** 2
+    return _CUTOFF * math.sqrt(min(noise, 1.0))
 
 
 def _halfway(
