@@ -44,7 +44,8 @@ class RecordedScore:
             image and the given poses put them.
         held: The same of held points.
         odometry: The camera's pose by the tracks; None if it was not given.
-        milliseconds: Median and 95th percentile of the time for lifting, odometry, bodies and map, an image.
+        milliseconds: Median and 95th percentile of the processor time for lifting, odometry, bodies and
+            map, an image.
     """
 
     measured: ErrorSummary
@@ -59,7 +60,7 @@ class RgbdOdometryScore:
 
     Attributes:
         errors: Of its poses.
-        milliseconds: Mean time of an image.
+        milliseconds: Mean processor time of an image, of all cores together.
     """
 
     errors: TrajectoryErrors

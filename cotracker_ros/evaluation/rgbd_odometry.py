@@ -30,8 +30,8 @@ def rgbd_odometry(
 
     Returns:
         poses (T, 4, 4) of the camera, m, the first one that of the first frame, NaN from where the motion
-        could not be told; and the mean time of a frame, s, NaN for fewer than two. Reading the frames and
-        taking out distortion are not counted.
+        could not be told; and the mean processor time of a frame, s, all cores together, NaN for fewer than
+        two. Reading the frames and taking out distortion are not counted.
 
     Raises:
         Open3dError: Open3D is not there.
@@ -49,7 +49,7 @@ def rgbd_odometry(
             if undistortion is None or not undistortion.fits(frame.camera):
                 undistortion = Undistortion(frame.camera)
             depth, colour = undistortion.depth(depth), undistortion.colour(colour)
-        start = time.perf_counter()
+        start = time.process_time()
         current = _rgbd_image(o3d, depth, colour)
         if previous is None:
             poses.append(np.array(frame.pose))
@@ -67,7 +67,7 @@ def rgbd_odometry(
                 poses.append(poses[-1] @ result.transformation.numpy())
             except RuntimeError:  # a singular system: too little in common
                 poses.append(np.full((4, 4), np.nan))
-            seconds += time.perf_counter() - start
+            seconds += time.process_time() - start
         previous = current
     mean = seconds / (len(poses) - 1) if len(poses) > 1 else float("nan")
     return np.array(poses).reshape(-1, 4, 4), mean

@@ -54,7 +54,7 @@ class SceneRun:
         transforms: What it knows of poses.
         tracks: 2D tracks of each image.
         updates: What is said of the scene in each image.
-        seconds: Time that lifting, odometry, bodies and map took for each image together, s.
+        seconds: Processor time that lifting, odometry, bodies and map took for each image together, s.
     """
 
     lifter: Lifter
@@ -95,9 +95,9 @@ class ScenePipeline:
         """Take the next image and return what the tracker said, first answers only."""
         answers = _first(self._session.process(item.image, item.stamp))
         for run in self.runs:
-            begin = time.perf_counter()
+            begin = time.process_time()
             _give(run, item, answers)
-            run.seconds.append(time.perf_counter() - begin)
+            run.seconds.append(time.process_time() - begin)
         return answers
 
     def finish(self) -> list[Tracks]:

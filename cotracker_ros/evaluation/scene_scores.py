@@ -94,7 +94,8 @@ class SceneScore:
         precision: Of all memberships in bodies, see `Assignment`.
         recall: Of all tracks that should be members, see `Assignment`.
         false_bodies: Bodies that were never matched with a true one.
-        milliseconds: Median and 95th percentile of the time for lifting, odometry, bodies and map, an image.
+        milliseconds: Median and 95th percentile of the processor time for lifting, odometry, bodies and
+            map, an image.
     """
 
     points: Tracking3DMetrics

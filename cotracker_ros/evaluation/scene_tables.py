@@ -101,7 +101,7 @@ def rendered_tables(results: Sequence[RenderedResult]) -> str:
 
 def recorded_table(result: RecordedResult) -> str:
     """The poses and the points of a recording."""
-    header = ["tracker", "camera pose", *_POSE_HEADINGS, "measured, cm", "held, cm", "ms"]
+    header = ["tracker", "camera pose", *_POSE_HEADINGS, "measured, cm", "held, cm", "core ms"]
     rows = []
     for tracker, scores in result.trackers.items():
         for source, score in scores.items():
@@ -171,7 +171,7 @@ def _trajectory_cells(errors: TrajectoryErrors) -> list[str]:
 
 def _points(results: Sequence[RenderedResult]) -> str:
     header = ["sequence", "camera pose", "measured, cm", "held, cm", "given, %", "slid, %"]
-    header += ["moves found, %", "called static, %", "static found, %", "called moving, %", "ms"]
+    header += ["moves found, %", "called static, %", "static found, %", "called moving, %", "core ms"]
     rows = []
     for result, source, score in _each(results):
         flags = score.flags
