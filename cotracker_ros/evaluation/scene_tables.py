@@ -24,8 +24,8 @@ which flags and members are not judged by. *Moves found*, *static found*: share 
 move (above 5 cm/s) or stand (below 1 cm/s) that are flagged so. *Beyond 3σ*: share of the measured poses \
 whose error is larger than their covariance allows in 99.73 % of all cases; *NEES*: median squared error \
 over covariance and dimensions, 0.89 if that is honest. *Recall*: of the points that moved and were measured \
-for half a second, those in the right body; *precision*: of a body's members, those of the true body. *ms*: \
-lifting, odometry, bodies and map, on top of the tracks."""
+for half a second, those in the right body; *precision*: of a body's members, those of the true body. \
+*Core ms*: processor time of lifting, odometry, bodies and map, on top of the tracks."""
 
 
 @dataclass(frozen=True)
