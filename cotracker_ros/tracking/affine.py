@@ -78,12 +78,10 @@ def _fit_some(
     xy: NDArray[np.float32],
     warp: NDArray[np.float32],
 ) -> AffineFit:
-    count, side = len(templates), templates.shape[-1]
+    count = len(templates)
     if not count:
         return AffineFit(xy, warp, np.zeros(0, np.float32))
-    column = templates.reshape(count * side, side)
-    place = (template_xy + np.arange(count)[:, None] * [0, side]).astype(np.float32)
-    wide = _sample(column, identity_warps(count), place, WINDOW + 2).reshape(count, WINDOW + 2, WINDOW + 2)
+    wide = _around_queries(templates, template_xy, WINDOW + 2).reshape(count, WINDOW + 2, WINDOW + 2)
     patch = _centred(wide[:, 1:-1, 1:-1].reshape(count, -1))
     shows = patch.std(axis=1) > _CONTRAST
     descent = _steepest_descent(wide)
@@ -129,11 +127,9 @@ def _compare_some(
     xy: NDArray[np.float32],
     warp: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    count, side = len(templates), templates.shape[-1]
-    if not count:
+    if not len(templates):
         return np.zeros(0, np.float32)
-    place = (template_xy + np.arange(count)[:, None] * [0, side]).astype(np.float32)
-    patch = _centred(_sample(templates.reshape(count * side, side), identity_warps(count), place, WINDOW))
+    patch = _centred(_around_queries(templates, template_xy, WINDOW))
     alike, _ = _compare(_centred(_sample(grey, warp, xy, WINDOW)), patch)
     return np.where(patch.std(axis=1) > _CONTRAST, alike, 0).astype(np.float32)
 
@@ -177,6 +173,16 @@ def _sample(
         ),
         np.float32,
     )
+
+
+def _around_queries(
+    templates: NDArray[np.uint8], template_xy: NDArray[np.floating], side: int
+) -> NDArray[np.float32]:
+    """Sample a window of `side` px around the query in each patch, (N, side^2)."""
+    count, height, width = templates.shape
+    column = templates.reshape(count * height, width)
+    place = (template_xy + np.arange(count)[:, None] * [0, height]).astype(np.float32)
+    return _sample(column, identity_warps(count), place, side)
 
 
 def _centred(windows: NDArray[np.float32]) -> NDArray[np.float32]:

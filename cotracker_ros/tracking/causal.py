@@ -148,8 +148,8 @@ class CausalTracker(NetworkTracker):
 
     def _refine(
         self, rows: NDArray[np.int64], before: NDArray[np.uint8] | None, grey: NDArray[np.uint8]
-    ) -> Evidence:
-        """Estimate some rows in the newest image, and say what was noticed of them."""
+    ) -> Evidence | None:
+        """Estimate some rows in the newest image, and say what was noticed of them if anyone asks."""
         state, model = self.state, self.model
         fresh = ~state.started[rows]
         self._begin(rows[fresh], 0.0)
@@ -166,7 +166,11 @@ class CausalTracker(NetworkTracker):
         estimates = self._polish(estimates, rows, grey)
         for whole, part in zip(state.estimates, estimates, strict=True):
             whole[index] = part
-        return self._noticed(rows, grey, refined, estimates, spread)
+        return self._noticed(rows, grey, refined, estimates, spread) if self._takes_notice() else None
+
+    def _takes_notice(self) -> bool:
+        """Say whether anyone judges points by the evidence."""
+        return self.model.verifier is not None
 
     def _noticed(
         self,

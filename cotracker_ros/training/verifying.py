@@ -158,6 +158,9 @@ class _Witness(CausalTracker):
         super().__init__(model, config)
         self.seen: list[tuple[int, NDArray[np.int64], NDArray[np.floating], Tensor]] = []
 
+    def _takes_notice(self) -> bool:
+        return True
+
     def _estimate(self, stamp: int, rows: NDArray[np.int64], evidence: Evidence | None) -> Estimate:
         estimate = super()._estimate(stamp, rows, evidence)
         if evidence is not None:
