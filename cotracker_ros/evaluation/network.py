@@ -24,13 +24,13 @@ def private_network() -> dict[str, str]:
         {"ROS_LOCALHOST_ONLY": "1"} if distro == "humble" else {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     )
     return {
-        "ROS_DOMAIN_ID": str(_unused_domain()),
+        "ROS_DOMAIN_ID": str(unused_domain()),
         profile: str(Path(__file__).with_name("fastdds.xml").resolve()),
         **discovery,
     }
 
 
-def _unused_domain() -> int:
+def unused_domain() -> int:
     """A DDS domain in which nobody takes part on this machine: nodes of the same names would mix.
 
     Raises:

@@ -1,17 +1,11 @@
-"""Nodes over real DDS, on a domain of this test run's own."""
+"""Nodes over real DDS, each test on a domain of its own."""
 
-import os
 import threading
 import time
 
-# Before rclpy is imported. Each test process has its own domain, and nothing leaves this machine.
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-if os.environ.get("ROS_DISTRO") == "humble":
-    os.environ["ROS_LOCALHOST_ONLY"] = "1"
-
 import numpy as np
 import pytest
+from domains import reserve_domain
 
 try:
     import rclpy
@@ -127,6 +121,15 @@ class Graph:
         while not condition():
             assert time.monotonic() < end, "timed out"
             time.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def own_domain(monkeypatch):
+    """A domain of the test's own: what DDS remembers of the test before would be taken for part of it."""
+    domain, lock = reserve_domain()
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+    with lock:
+        yield
 
 
 @pytest.fixture

@@ -111,6 +111,17 @@ def test_a_service_that_breaks_leaves_the_node_alive(graph, toy):
     assert change(graph, Transition.TRANSITION_CONFIGURE)
 
 
+def test_a_destroyed_node_offers_nothing_more(graph):
+    toy = graph.add(Toy)
+    graph.until(lambda: graph.client.count_services("toy/change_state") == 1)
+    graph.executor.remove_node(toy)
+    toy.destroy_node()
+    graph.nodes.remove(toy)
+    graph.until(lambda: "toy" not in graph.client.get_node_names())
+    for kind in ("change_state", "get_state", "get_available_transitions"):
+        assert graph.client.count_services(f"toy/{kind}") == 0, kind
+
+
 def test_timers_leave_transitions_alone(graph, toy):
     ran = []
     timed = toy.between_transitions(lambda: ran.append(toy.lifecycle_state))
