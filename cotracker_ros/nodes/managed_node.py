@@ -154,7 +154,7 @@ class ManagedNode(LifecycleNode):
         """Stop the work and destroy the node."""
         self._end()
         super().destroy_node()
-        # rclpy leaves the services of the lifecycle to the garbage collector: until that comes they answer on.
+        # rclpy leaves the lifecycle's services to the garbage collector, and until that comes they answer on.
         self._state_machine.destroy_when_not_in_use()
 
     def _configure(self) -> None:

@@ -7,6 +7,9 @@ nearer. Brightness and contrast are taken out in each step.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import cv2
@@ -27,8 +30,60 @@ _CONTRAST = 4.0  # standard deviation of a window below which it shows nothing, 
 _AREAS = (0.25, 4.0)  # of the window in the image: beyond, the fit has gone astray
 _STRETCH = 2.5  # likewise for each element of the warp
 _GAINS = (0.3, 3.0)  # of the contrast
+_FAINT = 0.1  # grey levels^2: variance of a window in the image that rounding has, too
 _STIFFNESS = 2.0  # grey levels^2: keeps the shape where the window says nothing of it ...
 _DAMPING = 1e-3  # ... and the normal matrix far from singular, as a share of its trace
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """What fitting needs of the patches around queries, whatever the image.
+
+    A window of pixels s in the image is mended by the step gain * (solver @ s) - rest. Rows of the solver sum
+    to nothing, as pixels do, which takes the brightness out.
+
+    Attributes:
+        solver: (N, 6, WINDOW^2) float32, px of the step per grey level.
+        rest: (N, 6) float32, what the solver makes of the patch itself, px.
+        pixels: (N, WINDOW^2) float32, weighted, grey levels.
+        energy: (N,) float32, weighted variance of the patch, grey levels^2; 0 where it shows nothing.
+    """
+
+    solver: NDArray[np.float32]
+    rest: NDArray[np.float32]
+    pixels: NDArray[np.float32]
+    energy: NDArray[np.float32]
+
+    @classmethod
+    def around(cls, templates: NDArray[np.uint8], template_xy: NDArray[np.floating]) -> Patches:
+        """Prepare patches.
+
+        Args:
+            templates: (N, side, side) images around the queries, `WINDOW` + 2 or more wide.
+            template_xy: (N, 2) positions of the queries in them, px.
+        """
+        some = (_prepared(templates[part], template_xy[part]) for part in _some_at_once(len(templates)))
+        return cls(*(np.concatenate(columns) for columns in zip(*some, strict=True)))
+
+    def __len__(self) -> int:
+        return len(self.energy)
+
+    def take(self, rows: NDArray[Any] | slice) -> Patches:
+        """Return those of some rows."""
+        return Patches(*(part[rows] for part in self._parts()))
+
+    def put(self, rows: NDArray[np.intp], others: Patches) -> None:
+        """Replace those of some rows."""
+        for part, other in zip(self._parts(), others._parts(), strict=True):
+            part[rows] = other
+
+    def grown(self, count: int) -> Patches:
+        """Return these and some more that show nothing."""
+        blank = (np.zeros((count, *part.shape[1:]), part.dtype) for part in self._parts())
+        return Patches(*(np.concatenate(pair) for pair in zip(self._parts(), blank, strict=True)))
+
+    def _parts(self) -> tuple[NDArray[np.float32], ...]:
+        return self.solver, self.rest, self.pixels, self.energy
 
 
 class AffineFit(NamedTuple):
@@ -51,54 +106,37 @@ def identity_warps(count: int) -> NDArray[np.float32]:
 
 
 def fit_affine(
-    templates: NDArray[np.uint8],
-    template_xy: NDArray[np.floating],
-    grey: NDArray[np.uint8],
-    xy: NDArray[np.float32],
-    warp: NDArray[np.float32],
+    patches: Patches, grey: NDArray[np.uint8], xy: NDArray[np.float32], warp: NDArray[np.float32]
 ) -> AffineFit:
     """Fit patches to an image; of all steps the one that was most alike is returned.
 
     Args:
-        templates: (N, side, side) patches around the queries, `WINDOW` + 2 or more wide.
-        template_xy: (N, 2) positions of the queries in them, px.
+        patches: Those of N queries.
         grey: (H, W) the image.
         xy: (N, 2) where to begin, px.
         warp: (N, 2, 2) with which warp to begin.
     """
-    arrays = templates, template_xy, xy, warp
-    parts = [_fit_some(t, at, grey, start, w) for t, at, start, w in _some_at_once(*arrays)]
-    return AffineFit(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    some = (_fit_some(patches.take(p), grey, xy[p], warp[p]) for p in _some_at_once(len(patches)))
+    return AffineFit(*(np.concatenate(columns) for columns in zip(*some, strict=True)))
 
 
 def _fit_some(
-    templates: NDArray[np.uint8],
-    template_xy: NDArray[np.floating],
-    grey: NDArray[np.uint8],
-    xy: NDArray[np.float32],
-    warp: NDArray[np.float32],
+    patches: Patches, grey: NDArray[np.uint8], xy: NDArray[np.float32], warp: NDArray[np.float32]
 ) -> AffineFit:
-    count = len(templates)
-    if not count:
-        return AffineFit(xy, warp, np.zeros(0, np.float32))
-    wide = _around_queries(templates, template_xy, WINDOW + 2).reshape(count, WINDOW + 2, WINDOW + 2)
-    patch = _centred(wide[:, 1:-1, 1:-1].reshape(count, -1))
-    shows = patch.std(axis=1) > _CONTRAST
-    descent = _steepest_descent(wide)
-    solver = _solver(descent)
-    best = AffineFit(xy.copy(), warp.copy(), np.full(count, -1, np.float32))
-    going = np.arange(count)
+    shows = patches.energy > 0
+    best = AffineFit(xy.copy(), warp.copy(), np.full(len(patches), -1, np.float32))
+    going = np.arange(len(patches))
     for _ in range(_STEPS + 1):
-        seen = _centred(_sample(grey, warp, xy, WINDOW))
-        alike, error = _compare(seen, patch[going])
+        seen = _sample(grey, warp, xy, WINDOW)
+        alike, gain = _compare(seen, patches)
         better = alike > best.alike[going]
         for whole, now in zip(best, (xy, warp, alike), strict=True):
             whole[going[better]] = now[better]
-        step = (solver[going] @ error[:, :, None])[:, :, 0]
+        step = gain[:, None] * (patches.solver @ seen[:, :, None])[:, :, 0] - patches.rest
         further = np.abs(step).max(axis=1) > _STILL
-        going = going[further]
-        if not len(going):
+        if not further.any():
             break
+        going, patches = going[further], patches.take(further)
         xy, warp = _composed(xy[further], warp[further], step[further])
     area = np.linalg.det(best.warp)
     sane = (area > _AREAS[0]) & (area < _AREAS[1]) & (np.abs(best.warp).max(axis=(1, 2)) < _STRETCH)
@@ -106,49 +144,34 @@ def _fit_some(
 
 
 def patch_likeness(
-    templates: NDArray[np.uint8],
-    template_xy: NDArray[np.floating],
-    grey: NDArray[np.uint8],
-    xy: NDArray[np.float32],
-    warp: NDArray[np.float32],
+    patches: Patches, grey: NDArray[np.uint8], xy: NDArray[np.float32], warp: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Return the weighted correlation (N,) of patches with an image; 0 where a patch shows nothing.
 
     Arguments are those of `fit_affine`, but nothing is fitted.
     """
-    arrays = templates, template_xy, xy, warp
-    return np.concatenate([_compare_some(t, at, grey, x, w) for t, at, x, w in _some_at_once(*arrays)])
+    alike = np.zeros(len(patches), np.float32)
+    for part in _some_at_once(len(patches)):
+        seen = _sample(grey, warp[part], xy[part], WINDOW)
+        alike[part], _ = _compare(seen, patches.take(part))
+    return alike
 
 
-def _compare_some(
-    templates: NDArray[np.uint8],
-    template_xy: NDArray[np.floating],
-    grey: NDArray[np.uint8],
-    xy: NDArray[np.float32],
-    warp: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    if not len(templates):
-        return np.zeros(0, np.float32)
-    patch = _centred(_around_queries(templates, template_xy, WINDOW))
-    alike, _ = _compare(_centred(_sample(grey, warp, xy, WINDOW)), patch)
-    return np.where(patch.std(axis=1) > _CONTRAST, alike, 0).astype(np.float32)
+def _some_at_once(count: int) -> Iterator[slice]:
+    """Split rows into parts that OpenCV can sample, of which there is one at least."""
+    return (slice(start, start + _AT_ONCE) for start in range(0, max(count, 1), _AT_ONCE))
 
 
-def _some_at_once(*arrays: NDArray[Any]) -> list[tuple[NDArray[Any], ...]]:
-    """Split rows into pieces that OpenCV can sample, of which there is one at least."""
-    starts = range(0, max(len(arrays[0]), 1), _AT_ONCE)
-    return [tuple(array[start : start + _AT_ONCE] for array in arrays) for start in starts]
-
-
-def _offsets() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return x and y (WINDOW^2,) of the window's pixels from its middle, px."""
-    reach = np.arange(WINDOW, dtype=np.float32) - WINDOW // 2
-    return np.tile(reach, WINDOW), np.repeat(reach, WINDOW)
+@functools.cache
+def _offsets(side: int) -> NDArray[np.float32]:
+    """Return x, y and 1 (3, side^2) of a window's pixels from its middle, px."""
+    reach = np.arange(side, dtype=np.float32) - side // 2
+    return np.stack([np.tile(reach, side), np.repeat(reach, side), np.ones(side**2, np.float32)])
 
 
 def _weights() -> NDArray[np.float32]:
     """(WINDOW^2,) how much each pixel counts: those near the point move with it more surely."""
-    x, y = _offsets()
+    x, y, _ = _offsets(WINDOW)
     weight = np.exp(-(x**2 + y**2) / (2 * (WINDOW / 3) ** 2))
     return np.asarray(weight / weight.sum(), np.float32)
 
@@ -159,34 +182,29 @@ _WEIGHTS = _weights()
 def _sample(
     picture: NDArray[np.uint8], warp: NDArray[np.float32], xy: NDArray[np.float32], side: int
 ) -> NDArray[np.float32]:
-    """Sample a warped window of `side` px around each point, (N, side^2)."""
-    reach = np.arange(side, dtype=np.float32) - side // 2
-    offsets = np.stack([np.tile(reach, side), np.repeat(reach, side)])
-    places = warp @ offsets + xy[:, :, None]
-    return np.asarray(
-        cv2.remap(
-            picture,
-            np.ascontiguousarray(places[:, 0]),
-            np.ascontiguousarray(places[:, 1]),
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        ),
-        np.float32,
-    )
+    """Sample a warped window of `side` px around each point, (N, side^2); grey is 0, for all the digits."""
+    if not len(xy):
+        return np.zeros((0, side**2), np.float32)
+    places = np.concatenate([warp, xy[:, :, None]], axis=2).swapaxes(0, 1) @ _offsets(side)
+    seen = cv2.remap(picture, places[0], places[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.subtract(seen, np.float32(128.0), dtype=np.float32)
 
 
-def _around_queries(
-    templates: NDArray[np.uint8], template_xy: NDArray[np.floating], side: int
-) -> NDArray[np.float32]:
-    """Sample a window of `side` px around the query in each patch, (N, side^2)."""
+def _prepared(
+    templates: NDArray[np.uint8], template_xy: NDArray[np.floating]
+) -> tuple[NDArray[np.float32], ...]:
+    """Return solver, rest, pixels and energy of some patches, see `Patches`."""
     count, height, width = templates.shape
-    column = templates.reshape(count * height, width)
+    side = WINDOW + 2
     place = (template_xy + np.arange(count)[:, None] * [0, height]).astype(np.float32)
-    return _sample(column, identity_warps(count), place, side)
-
-
-def _centred(windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    return windows - (windows * _WEIGHTS).sum(axis=1, keepdims=True)
+    column = templates.reshape(count * height, width)
+    wide = _sample(column, identity_warps(count), place, side).reshape(count, side, side)
+    patch = wide[:, 1:-1, 1:-1].reshape(count, WINDOW**2)
+    patch = patch - (patch @ _WEIGHTS)[:, None]
+    solver = _solver(_steepest_descent(wide))
+    pixels = patch * _WEIGHTS
+    energy = (pixels * patch).sum(axis=1) * (patch.std(axis=1) > _CONTRAST)
+    return solver, (solver @ patch[:, :, None])[:, :, 0], pixels, energy
 
 
 def _steepest_descent(wide: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -195,9 +213,9 @@ def _steepest_descent(wide: NDArray[np.float32]) -> NDArray[np.float32]:
     The warp's elements are measured at the window's edge, so that all six are px.
     """
     count = len(wide)
-    x, y = (part / (WINDOW / 2) for part in _offsets())
-    across = ((wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2]) / 2).reshape(count, -1)
-    down = ((wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1]) / 2).reshape(count, -1)
+    x, y, _ = _offsets(WINDOW) / np.float32(WINDOW / 2)
+    across = ((wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2]) / 2).reshape(count, WINDOW**2)
+    down = ((wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1]) / 2).reshape(count, WINDOW**2)
     return np.stack([across, down, across * x, across * y, down * x, down * y], axis=1)
 
 
@@ -207,18 +225,16 @@ def _solver(descent: NDArray[np.float32]) -> NDArray[np.float32]:
     normal = weighted @ descent.transpose(0, 2, 1)
     trace = np.trace(normal, axis1=1, axis2=2)[:, None, None]
     stiff = _STIFFNESS * np.diag([1e-2, 1e-2, 1, 1, 1, 1])
-    return np.asarray(np.linalg.inv(normal + _DAMPING / 6 * trace * np.eye(6) + stiff) @ weighted, np.float32)
+    solver = np.linalg.inv(normal + _DAMPING / 6 * trace * np.eye(6) + stiff) @ weighted
+    return np.asarray(solver - solver.sum(axis=2, keepdims=True) * _WEIGHTS, np.float32)
 
 
-def _compare(
-    seen: NDArray[np.float32], patch: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the correlation (N,) of centred windows, and what is left of the difference (N, WINDOW^2)."""
-    product = (seen * patch * _WEIGHTS).sum(axis=1)
-    energy, template = (seen**2 * _WEIGHTS).sum(axis=1), (patch**2 * _WEIGHTS).sum(axis=1)
-    alike = product / np.sqrt(np.maximum(energy * template, 1e-6))
-    gain = np.clip(product / np.maximum(energy, 1e-3), *_GAINS)
-    return alike, gain[:, None] * seen - patch
+def _compare(seen: NDArray[np.float32], patches: Patches) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the correlation of windows (N, WINDOW^2) with patches, and the gain between them, (N,) each."""
+    product = np.einsum("np,np->n", seen, patches.pixels)
+    energy = np.maximum((seen**2) @ _WEIGHTS - (seen @ _WEIGHTS) ** 2, _FAINT)
+    alike = product / np.sqrt(energy * np.maximum(patches.energy, _FAINT))
+    return alike * (patches.energy > 0), np.clip(product / energy, *_GAINS)
 
 
 def _composed(

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from cotracker_ros.model import CoTracker3, Estimates
 from cotracker_ros.model.cotracker3 import add_update
-from cotracker_ros.tracking.affine import ALIKE, SURE, fit_affine, identity_warps, patch_likeness
+from cotracker_ros.tracking.affine import ALIKE, SURE, Patches, fit_affine, identity_warps, patch_likeness
 from cotracker_ros.tracking.beliefs import BELIEVED, belief, believed, put, take
 from cotracker_ros.tracking.company import by_company
 from cotracker_ros.tracking.config import KltConfig, TrackerConfig, refinement_passes, visible_from
@@ -101,6 +101,7 @@ class CausalTracker(NetworkTracker):
             state.known = torch.cat([state.known, state.known.new_zeros(count, state.known.shape[1])])
         blank = torch.zeros(count, SIDE, SIDE, dtype=torch.uint8)
         state.templates = blank if state.templates is None else torch.cat([state.templates, blank])
+        state.patches = None if state.patches is None else state.patches.grown(count)
         as_seen = torch.from_numpy(identity_warps(count))
         state.warps = as_seen if state.warps is None else torch.cat([state.warps, as_seen])
         never = torch.zeros(count, dtype=torch.long)
@@ -116,6 +117,7 @@ class CausalTracker(NetworkTracker):
         state.known = None if state.known is None else state.known[index]
         if state.templates is not None:
             state.templates = state.templates[torch.from_numpy(rows)]
+        state.patches = None if state.patches is None else state.patches.take(rows)
         if state.warps is not None:
             state.warps = state.warps[torch.from_numpy(rows)]
         if state.accompanied is not None:
@@ -133,6 +135,8 @@ class CausalTracker(NetworkTracker):
         assert state.grey is not None
         templates, _ = cut_patches(state.grey.numpy(), self._in_grey(self.table.query_xy[rows]))
         state.templates[torch.from_numpy(rows)] = torch.from_numpy(templates)
+        if state.patches is not None:
+            state.patches.put(rows, Patches.around(*self._templates(rows)))
         state.warps[torch.from_numpy(rows)] = torch.from_numpy(identity_warps(len(rows)))
         index = torch.from_numpy(rows).to(device)
         state.estimates.xy[index, 0] = xy
@@ -184,7 +188,6 @@ class CausalTracker(NetworkTracker):
         state = self.state
         assert state.warps is not None and state.accompanied is not None
         index = torch.from_numpy(rows)
-        templates, query, xy = self._patches(rows, estimates.xy)
         warp = state.warps[index].numpy()
         slots = torch.zeros(len(rows), dtype=torch.long, device=self.model.device)
         (around,) = self.model.support(state.pyramid[:1], slots, estimates.xy[:, 0])
@@ -195,7 +198,7 @@ class CausalTracker(NetworkTracker):
             belief=belief(estimates)[:, 0],
             spread=spread,
             together=state.accompanied[index],
-            alike=patch_likeness(templates, query, grey, xy, warp),
+            alike=patch_likeness(self._patches(rows), grey, self._places(estimates.xy), warp),
             warp=warp,
             features=F.cosine_similarity(around.float(), support.float(), dim=-1).mean(dim=1),
         )
@@ -236,7 +239,7 @@ class CausalTracker(NetworkTracker):
             The estimates, and (N,) how far the company of each point is apart, px of the network's input.
         """
         scale = self._scale()
-        xy = self._in_grey((last.xy[:, 0] * scale).cpu().numpy()).astype(np.float32)
+        xy = self._places(last.xy)
         grey_px = float(self._image_per_input().mean()) / grey_factor(self.state.image_size)
         followed = follow(before, grey, xy, replace(STARTS, max_error=STARTS.max_error * grey_px))
         certainty = belief(last)[:, 0].cpu().numpy()
@@ -315,9 +318,8 @@ class CausalTracker(NetworkTracker):
             The estimates, and (N,) bool, which of them were fitted.
         """
         assert self.state.warps is not None
-        templates, query, xy = self._patches(rows, places)
-        warps = self.state.warps[torch.from_numpy(rows)].numpy()
-        found = fit_affine(templates, query, grey, xy, warps)
+        xy = self._places(places)
+        found = fit_affine(self._patches(rows), grey, xy, self.state.warps[torch.from_numpy(rows)].numpy())
         fits = (found.alike > least) & (np.linalg.norm(found.xy - xy, axis=1) < _FARTHEST)
         self.state.warps[torch.from_numpy(rows[fits])] = torch.from_numpy(found.warp[fits])
         fitted = torch.from_numpy(self._in_image(found.xy)).to(estimates.xy) / self._scale()
@@ -326,15 +328,21 @@ class CausalTracker(NetworkTracker):
         estimates = estimates._replace(xy=torch.where(here[:, None, None], fitted[:, None], places))
         return believed(estimates, seen), fits
 
-    def _patches(
-        self, rows: NDArray[np.int64], places: Tensor
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float32]]:
-        """Return patches (N, SIDE, SIDE), the queries in them, and places (N, 1, 2) in the grey image."""
+    def _patches(self, rows: NDArray[np.int64]) -> Patches:
+        """Return the patches of some rows, prepared anew if the state was loaded."""
+        if self.state.patches is None:
+            self.state.patches = Patches.around(*self._templates(np.arange(len(self.state))))
+        return self.state.patches.take(rows)
+
+    def _templates(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """Return images (N, SIDE, SIDE) around the queries of some rows, and (N, 2) the queries in them."""
         assert self.state.templates is not None
-        templates = self.state.templates[torch.from_numpy(rows)].numpy()
         query = self._in_grey(self.table.query_xy[rows])
-        xy = self._in_grey((places[:, 0] * self._scale()).cpu().numpy()).astype(np.float32)
-        return templates, query - np.floor(query) + SIDE // 2, xy
+        return self.state.templates[torch.from_numpy(rows)].numpy(), query - np.floor(query) + SIDE // 2
+
+    def _places(self, xy: Tensor) -> NDArray[np.float32]:
+        """Positions (N, 1, 2) of the features as (N, 2) px of the grey image."""
+        return self._in_grey((xy[:, 0] * self._scale()).cpu().numpy()).astype(np.float32)
 
     def _fit(
         self,
@@ -345,8 +353,8 @@ class CausalTracker(NetworkTracker):
         fit: Fit,
     ) -> Estimates:
         """Shift the query's patch onto some places (N, 1, 2), and believe in points where it is found."""
-        templates, query, xy = self._patches(rows, places)
-        found, alike = polish(templates, query, grey, xy, fit)
+        xy = self._places(places)
+        found, alike = polish(*self._templates(rows), grey, xy, fit)
         # What was not moved keeps all its digits.
         moved = torch.from_numpy((found != xy).any(1)).to(self.model.device)[:, None, None]
         fitted = torch.from_numpy(self._in_image(found)).to(estimates.xy) / self._scale()

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cotracker_ros.model import Estimates
+from cotracker_ros.tracking.affine import Patches
 from cotracker_ros.tracking.table import TrackTable
 
 _NUMBERS = ("frames", "answered", "start", "finished")
@@ -51,6 +52,7 @@ class StreamState:
         grey: (H, W) uint8, the newest image for Lucas-Kanade, for causal networks.
         templates: (R, side, side) uint8, the image around each query, for the same.
         warps: (R, 2, 2) float32, how each of them lies in the newest image, for the same.
+        patches: What fitting needs of `templates`; not saved, but made anew.
         accompanied: (R,) int64, images in which the row moved as the company of its query did, for the same.
     """
 
@@ -72,6 +74,7 @@ class StreamState:
     known: Tensor | None = None
     grey: Tensor | None = None
     templates: Tensor | None = None
+    patches: Patches | None = None
     warps: Tensor | None = None
     accompanied: Tensor | None = None
 

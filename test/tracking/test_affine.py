@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cotracker_ros.tracking.affine import SURE, WINDOW, fit_affine, identity_warps, patch_likeness
-from cotracker_ros.tracking.polish import SIDE, cut_patches
+from cotracker_ros.tracking.affine import SURE, WINDOW, Patches, fit_affine, identity_warps, patch_likeness
+from cotracker_ros.tracking.polish import cut_patches
 
 COUNT = 12
 
@@ -31,8 +31,7 @@ def moved(image, query, matrix):
 
 
 def patches(image, query):
-    templates, _ = cut_patches(image, query)
-    return templates, query - np.floor(query) + SIDE // 2
+    return Patches.around(*cut_patches(image, query))
 
 
 @pytest.mark.parametrize("turn, scale", [(12.0, 1.0), (0.0, 1.2), (-8.0, 0.85)])
@@ -41,7 +40,7 @@ def test_a_patch_that_was_turned_and_scaled_is_found_with_its_warp(turn, scale):
     matrix = around_middle(turn, scale)
     there, truth = moved(image, query, matrix)
     start = truth + np.random.default_rng(2).uniform(-1.5, 1.5, truth.shape).astype(np.float32)
-    found = fit_affine(*patches(image, query), there, start, identity_warps(COUNT))
+    found = fit_affine(patches(image, query), there, start, identity_warps(COUNT))
     error = np.linalg.norm(found.xy - truth, axis=1)
     assert np.median(error) < 0.1
     assert np.mean(found.alike > SURE) > 0.8
@@ -53,7 +52,7 @@ def test_a_patch_that_was_turned_and_scaled_is_found_with_its_warp(turn, scale):
 def test_brightness_and_contrast_do_not_matter():
     image, query = picture(), queries()
     there = np.clip(0.5 * image.astype(np.float32) + 70, 0, 255).astype(np.uint8)
-    found = fit_affine(*patches(image, query), there, query + np.float32(1.0), identity_warps(COUNT))
+    found = fit_affine(patches(image, query), there, query + np.float32(1.0), identity_warps(COUNT))
     np.testing.assert_allclose(found.xy, query, atol=0.1)
     assert (found.alike > 0.98).all()
 
@@ -63,8 +62,8 @@ def test_a_warp_is_gone_on_from():
     image, query = picture(), queries()
     there, truth = moved(image, query, around_middle(40.0, 1.0))
     before = np.tile(around_middle(30.0, 1.0)[:, :2].astype(np.float32), (COUNT, 1, 1))
-    lost = fit_affine(*patches(image, query), there, truth, identity_warps(COUNT))
-    found = fit_affine(*patches(image, query), there, truth, before)
+    lost = fit_affine(patches(image, query), there, truth, identity_warps(COUNT))
+    found = fit_affine(patches(image, query), there, truth, before)
     assert np.mean(found.alike > SURE) > 0.8
     assert np.mean(lost.alike > SURE) < 0.3
     assert np.median(np.linalg.norm(found.xy - truth, axis=1)) < 0.1
@@ -73,51 +72,61 @@ def test_a_warp_is_gone_on_from():
 def test_another_picture_and_nothing_at_all_are_not_alike():
     image, query = picture(), queries()
     templates = patches(image, query)
-    other = fit_affine(*templates, picture(seed=9), query, identity_warps(COUNT))
+    other = fit_affine(templates, picture(seed=9), query, identity_warps(COUNT))
     assert np.mean(other.alike > 0.85) < 0.1
     blank = np.full_like(image, 128)
-    assert (fit_affine(*templates, blank, query, identity_warps(COUNT)).alike < 1e-3).all()
-    flat = np.full((COUNT, SIDE, SIDE), 90, np.uint8)
-    assert (fit_affine(flat, templates[1], image, query, identity_warps(COUNT)).alike == 0).all()
+    assert (fit_affine(templates, blank, query, identity_warps(COUNT)).alike < 1e-3).all()
+    flat = patches(np.full_like(image, 90), query)
+    assert (fit_affine(flat, image, query, identity_warps(COUNT)).alike == 0).all()
 
 
 def test_points_at_and_beyond_the_edge_do_no_harm():
     image = picture()
     query = np.array([[0.0, 0.0], [319.0, 239.0], [-500.0, 90.0], [10.0, 10.0]], np.float32)
-    found = fit_affine(*patches(image, query), image, query, identity_warps(4))
+    found = fit_affine(patches(image, query), image, query, identity_warps(4))
     assert np.isfinite(found.xy).all() and np.isfinite(found.warp).all()
     np.testing.assert_allclose(found.xy[3], query[3], atol=0.05)
 
 
 def test_no_points_are_no_points():
-    found = fit_affine(
-        np.zeros((0, SIDE, SIDE), np.uint8),
-        np.zeros((0, 2)),
-        picture(),
-        np.zeros((0, 2), np.float32),
-        identity_warps(0),
-    )
+    nowhere = np.zeros((0, 2), np.float32)
+    found = fit_affine(patches(picture(), nowhere), picture(), nowhere, identity_warps(0))
     assert found.xy.shape == (0, 2) and WINDOW % 2 == 1
 
 
 def test_likeness_is_that_of_the_fit_where_the_fit_ended():
     image, query = picture(), queries()
     there, truth = moved(image, query, around_middle(12.0, 1.1))
-    found = fit_affine(*patches(image, query), there, truth, identity_warps(COUNT))
-    again = patch_likeness(*patches(image, query), there, found.xy, found.warp)
+    found = fit_affine(patches(image, query), there, truth, identity_warps(COUNT))
+    again = patch_likeness(patches(image, query), there, found.xy, found.warp)
     np.testing.assert_allclose(again, found.alike, atol=1e-5)
-    assert (patch_likeness(*patches(image, query), there, truth + 30, found.warp) < 0.8).all()
-    flat = np.full((COUNT, SIDE, SIDE), 90, np.uint8)
-    assert (patch_likeness(flat, query, there, found.xy, found.warp) == 0).all()
-    assert len(patch_likeness(flat[:0], query[:0], there, found.xy[:0], found.warp[:0])) == 0
+    assert (patch_likeness(patches(image, query), there, truth + 30, found.warp) < 0.8).all()
+    flat = patches(np.full_like(image, 90), query)
+    assert (patch_likeness(flat, there, found.xy, found.warp) == 0).all()
+    none = slice(0)
+    assert len(patch_likeness(flat.take(none), there, found.xy[none], found.warp[none])) == 0
 
 
 def test_more_patches_than_one_picture_holds_are_fitted_as_few_are():
     image = picture()
     query = np.random.default_rng(3).uniform((40, 40), (280, 200), (700, 2)).astype(np.float32)
     some = np.r_[0, 511, 512, 699]
-    all_of_them = fit_affine(*patches(image, query), image, query + np.float32(0.7), identity_warps(700))
-    few = fit_affine(*patches(image, query[some]), image, query[some] + np.float32(0.7), identity_warps(4))
+    all_of_them = fit_affine(patches(image, query), image, query + np.float32(0.7), identity_warps(700))
+    few = fit_affine(patches(image, query[some]), image, query[some] + np.float32(0.7), identity_warps(4))
     for whole, part in zip(all_of_them, few, strict=True):
         np.testing.assert_allclose(whole[some], part, atol=0.01)
     assert np.mean(all_of_them.alike > 0.98) > 0.95
+
+
+def test_patches_that_come_and_go_are_those_that_were_there():
+    image, query = picture(), queries()
+    whole = patches(image, query)
+    some = whole.take(np.arange(COUNT) != 3).grown(1)
+    assert len(some) == COUNT and some.energy[-1] == 0
+    some.put(np.array([COUNT - 1]), whole.take(np.array([3])))
+    order = np.r_[0:3, 4:COUNT, 3]
+    start = query + np.float32(0.6)
+    expected = fit_affine(whole, image, start, identity_warps(COUNT))
+    found = fit_affine(some, image, start[order], identity_warps(COUNT))
+    np.testing.assert_array_equal(found.xy, expected.xy[order])
+    np.testing.assert_array_equal(found.alike, expected.alike[order])
