@@ -152,7 +152,9 @@ def measured_covariance(
     across = fit.errors.spread[0, 0] + fit.errors.spread[1, 1]
     weight = 1 / across[vote.agrees]
     weight = weight / weight.sum()
-    common = (weight @ state.landmarks.inherited[used].reshape(-1, 36)).reshape(6, 6)
+    of_all = np.zeros(len(state.landmarks))
+    of_all[used] = weight
+    common = (of_all @ state.landmarks.inherited.reshape(-1, 36)).reshape(6, 6)
     depth = 1 / float(observed.sighting.uvw[used, 2].mean())
     way = float(weight @ _ways(state, observed, used))
     return (

@@ -82,15 +82,19 @@ def seen_from(
 def project(pose: NDArray[np.float64], position: NDArray[np.float64]) -> Projection:
     """Say where landmarks at `position` (M, 3), m, are seen from `pose`, and how that changes with both."""
     uvw, _ = seen_from(pose, position)
-    by_point = derivatives_by_point(pose, uvw)
-    by_pose = np.empty((6, 3, len(position)))
-    a, b, c = by_point[:, 0], by_point[:, 1], by_point[:, 2]
-    p, q, r = (position - pose[:3, 3]).T
-    by_pose[0], by_pose[1], by_pose[2] = -a, -b, -c
-    by_pose[3] = b * r - c * q
-    by_pose[4] = c * p - a * r
-    by_pose[5] = a * q - b * p
-    return Projection(uvw, by_point, by_pose)
+    u, v, w = uvw
+    # Derivatives of u, v and w by the camera's shift and turn, in its own axes; the arm of the turn is
+    # (u, v, 1) / w.
+    own = np.zeros((3, 6, len(position)))
+    own[0, 0] = own[1, 1] = -w
+    own[2, 0], own[2, 1], own[2, 2] = u * w, v * w, w * w
+    own[0, 3], own[1, 4] = u * v, -u * v
+    own[1, 3], own[0, 4] = -1 - u * u, 1 + v * v
+    own[2, 3], own[2, 4] = v, -u
+    own[0, 5], own[1, 5] = v * w, -u * w
+    by_axes = (pose[:3, :3] @ own.reshape(3, -1)).reshape(own.shape)
+    by_pose = np.concatenate([by_axes[:, :3], by_axes[:, 3:]])
+    return Projection(uvw, -by_pose[:3].swapaxes(0, 1), by_pose)
 
 
 def derivatives_by_point(pose: NDArray[np.float64], uvw: NDArray[np.float64]) -> NDArray[np.float64]:
