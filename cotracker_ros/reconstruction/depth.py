@@ -135,11 +135,10 @@ def sample_depth(
     points = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
     z, sigma = np.full(len(points), np.nan), np.full(len(points), np.nan)
     height, width = depth.shape
+    x, y = points.T
     with np.errstate(invalid="ignore"):
-        inside = ((points >= -0.5) & (points < (width - 0.5, height - 0.5))).all(axis=1)
+        inside = (x >= -0.5) & (y >= -0.5) & (x < width - 0.5) & (y < height - 0.5)
     rows = np.flatnonzero(inside)
-    if not len(rows):
-        return z, sigma
     wanted = np.full(len(points), np.nan) if expected is None else np.asarray(expected, dtype=np.float64)
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]
@@ -165,14 +164,14 @@ def at_rims(
     points = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
     circles = _CIRCLES * np.asarray(radius)
     height, width = depth.shape
-    x = np.rint(points[:, 0] + circles[:, :1]).clip(0, width - 1).astype(np.intp)
-    y = np.rint(points[:, 1] + circles[:, 1:]).clip(0, height - 1).astype(np.intp)
-    z = depth.ravel().take(y * width + x).astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        inverse = np.where(z > 0, 1 / z, np.nan)
-        middle = z[0]
-        bend = np.abs((inverse[1::2] + inverse[2::2]) / 2 * middle - 1)
-        return np.asarray((bend > _BEND * config.edge(middle) / middle).any(axis=0))
+    x = np.rint(points[:, 0] + circles[:, :1]).clip(0, width - 1)
+    y = np.rint(points[:, 1] + circles[:, 1:]).clip(0, height - 1)
+    z = depth.ravel().take((y * width + x).astype(np.intp))
+    z[~(z > 0)] = np.nan
+    inverse = 1 / z.astype(np.float64)
+    middle = inverse[0]
+    bend = np.abs(inverse[1::2] + inverse[2::2] - 2 * middle)
+    return np.asarray((bend > 2 * _BEND * config.edge(1 / middle) * middle**2).any(axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,34 +216,34 @@ def _sample_block(
     centre = np.floor(points + 0.5)
     fx, fy = (points - centre).T.astype(np.float32)
     x, y = centre.T.astype(np.intp)
-    around = _around(depth, x + steps, y + steps)
-    surface = (around >= config.min_depth) & (around <= config.max_depth)
-    around[~surface] = np.nan
-    squared = (((steps - fx) ** 2)[None] + ((steps - fy) ** 2)[:, None]).reshape(around.shape)
-
-    lowest = np.where(surface, around, np.inf).min(axis=0)
-    highest = np.where(surface, around, -np.inf).max(axis=0)
-    edges = np.flatnonzero(highest - lowest > config.edge(lowest))
-    if len(edges):
-        surface[:, edges] = _choose_surface(
-            around[:, edges], np.sqrt(squared[:, edges]), expected[edges], config
-        )
+    around, inside = _around(depth, x + steps, y + steps)
+    around[~(inside & (around >= config.min_depth) & (around <= config.max_depth))] = np.nan
+    off = fx * fx + fy * fy  # squared distance from the nearest pixel of the surface
+    # Most neighbourhoods are one surface without a hole; only the others are looked at pixel by pixel.
+    lowest = around.min(axis=0)
+    torn = np.flatnonzero(~(around.max(axis=0) - lowest <= config.edge(lowest)))
+    if len(torn):
+        squared = ((steps - fx[torn]) ** 2)[None] + ((steps - fy[torn]) ** 2)[:, None]
+        squared = squared.reshape(-1, len(torn))
+        surface = _choose_surface(around[:, torn], np.sqrt(squared), expected[torn], config)
+        around[:, torn] = np.where(surface, around[:, torn], np.nan)
+        off[torn] = np.where(surface, squared, np.inf).min(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        z, sigma = _fit(around, surface, stencil, (fx, fy), config)
-    hole = np.where(surface, squared, np.inf).min(axis=0) > config.hole_radius**2
-    unknown = hole | (surface.sum(axis=0) < _MIN_SURFACE_PIXELS)
-    z[unknown] = sigma[unknown] = np.nan
+        z, sigma = _fit(around, stencil, (fx, fy), config)
+    hole = off > config.hole_radius**2
+    z[hole] = sigma[hole] = np.nan
     return z, sigma
 
 
-def _around(depth: NDArray[np.float32], x: NDArray[np.intp], y: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Return the depths (K, M) at columns (R, M) and rows (R, M) of an image; NaN outside it."""
+def _around(
+    depth: NDArray[np.float32], x: NDArray[np.intp], y: NDArray[np.intp]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the depths (K, M) at columns (R, M) and rows (R, M) of an image, and where they are inside it."""
     height, width = depth.shape
-    at = (np.clip(y, 0, height - 1) * width)[:, None] + np.clip(x, 0, width - 1)[None]
-    found = depth.ravel().take(at)
-    outside = ((y < 0) | (y >= height))[:, None] | ((x < 0) | (x >= width))[None]
-    found[outside] = np.nan
-    return found.reshape(-1, x.shape[1])
+    column, row = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
+    found = depth.ravel().take((row * width)[:, None] + column)
+    inside = (row == y)[:, None] & (column == x)
+    return found.reshape(-1, x.shape[1]), inside.reshape(-1, x.shape[1])
 
 
 def _choose_surface(
@@ -262,14 +261,15 @@ def _choose_surface(
         config: Says what an edge is.
     """
     # NaN come last; as places in the flattened arrays.
-    order = np.argsort(around, axis=0, kind="stable") * around.shape[1] + np.arange(around.shape[1])
+    order = np.argsort(around, axis=0) * around.shape[1] + np.arange(around.shape[1])
     depths = around.ravel()[order].astype(np.float64)
-    label, size, between = _surfaces(depths, config)
+    edge = config.edge(depths)
+    label, size, between = _surfaces(depths, edge)
     eligible = (size >= _MIN_SURFACE_PIXELS) & ~between & ~np.isnan(depths)
     cost = distance.ravel()[order]
     front = label == np.where(eligible, label, len(depths)).min(axis=0)
     with np.errstate(invalid="ignore"):
-        as_expected = np.abs(depths - expected) < config.edge(depths)
+        as_expected = np.abs(depths - expected) < edge
     cost = cost - _FOREGROUND_BONUS * front - _EXPECTED_BONUS * as_expected
     best = np.argmin(np.where(eligible, cost, np.inf), axis=0)
     chosen = label[best, np.arange(len(best))]
@@ -279,13 +279,13 @@ def _choose_surface(
 
 
 def _surfaces(
-    depths: NDArray[np.float64], config: DepthSampling
+    depths: NDArray[np.float64], edge: NDArray[np.float64]
 ) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.bool_]]:
     """Divide columns of sorted depths at their gaps.
 
     Args:
         depths: (K, E) m, rising, NaN last.
-        config: Says what a gap is.
+        edge: (K, E) what a gap behind them is, m.
 
     Returns:
         (K, E) each: number of the surface from the nearest on, its number of pixels, and whether it is
@@ -293,7 +293,7 @@ def _surfaces(
     """
     count, points = depths.shape
     with np.errstate(invalid="ignore"):
-        gap = ~(np.diff(depths, axis=0) <= config.edge(depths[:-1]))  # NaN ends a surface, too
+        gap = ~(depths[1:] - depths[:-1] <= edge[:-1])  # NaN ends a surface, too
     label = np.zeros((count, points), dtype=np.int_)
     np.cumsum(gap, axis=0, out=label[1:])
     # Sizes of the surfaces with an empty one before and behind; NaNs have labels of their own of size 0.
@@ -308,7 +308,6 @@ def _surfaces(
 
 def _fit(
     around: NDArray[np.float32],
-    surface: NDArray[np.bool_],
     stencil: _Stencil,
     fraction: tuple[NDArray[np.float32], NDArray[np.float32]],
     config: DepthSampling,
@@ -316,30 +315,30 @@ def _fit(
     """Fit a plane to the inverse depths of each surface and read it at the point.
 
     Args:
-        around: (K, M) depths, m.
-        surface: (K, M) bool, the pixels to use.
+        around: (K, M) depths of the pixels to use, m; NaN for the others.
         stencil: The pixels.
         fraction: (M,) x and y of the points from the central pixel, px.
         config: Knows the noise.
 
     Returns:
-        (M,) depths and standard deviations, m; not finite where `surface` is empty.
+        (M,) depths and standard deviations, m; not finite where no pixel is to be used.
     """
+    surface = ~np.isnan(around)
     weight = surface * stencil.weight
-    inverse = 1.0 / np.where(surface, around, np.float32(np.inf))
+    inverse = 1.0 / np.where(surface, around, np.inf)
     # Moments of the pixels' positions and of their inverse depths, relative to the centres of gravity.
     s, sx, sy, sxx, sxy, syy = stencil.moments @ weight
     mx, my = sx / s, sy / s
     mean = (weight * inverse).sum(axis=0) / s
-    centred = np.where(surface, inverse - mean, 0)
+    centred = inverse - mean
     cx, cy = stencil.moments[1:3] @ (weight * centred)
     cxx, cxy, cyy = sxx - s * mx * mx + _TINY_MOMENT, sxy - s * mx * my, syy - s * my * my + _TINY_MOMENT
     determinant = cxx * cyy - cxy * cxy
     slope_x, slope_y = (cx * cyy - cy * cxy) / determinant, (cy * cxx - cx * cxy) / determinant
     at_point = mean + slope_x * (fraction[0] - mx) + slope_y * (fraction[1] - my)
     # Two rows of noisy pixels must not be extrapolated beyond the depths that any of them has.
-    at_point = np.minimum(at_point, inverse.max(axis=0))
-    at_point = np.maximum(at_point, np.where(surface, inverse, np.inf).min(axis=0))
+    at_point = np.minimum(at_point, 1 / np.fmin.reduce(around, axis=0))
+    at_point = np.maximum(at_point, 1 / np.fmax.reduce(around, axis=0))
     z = 1.0 / at_point.astype(np.float64)
     plane = stencil.xy @ np.stack([slope_x, slope_y]) - (slope_x * mx + slope_y * my)
     scatter = np.sqrt((weight * (centred - plane) ** 2).sum(axis=0) / s) * z * z
