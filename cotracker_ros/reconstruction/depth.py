@@ -238,7 +238,7 @@ def _sample_block(
 def _around(
     depth: NDArray[np.float32], x: NDArray[np.intp], y: NDArray[np.intp]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the depths (K, M) at columns (R, M) and rows (R, M) of an image, and where they are inside it."""
+    """Return the depths (K, M) at columns (R, M) and rows (R, M) of an image, and which are inside it."""
     height, width = depth.shape
     column, row = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     found = depth.ravel().take((row * width)[:, None] + column)

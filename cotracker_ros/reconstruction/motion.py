@@ -8,7 +8,7 @@ once, but soon by where it is: each point has a place where it rests, and the me
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,11 +18,12 @@ from cotracker_ros.reconstruction.point_filters import (
     SPEED_VARIANCE,
     VARIANCE,
     VELOCITY,
+    correct,
     largest,
     length,
+    on_axes,
     predicted,
     squares,
-    updated,
 )
 from cotracker_ros.reconstruction.poses import invert_pose, transform_points
 from cotracker_ros.reconstruction.types import PointMotion
@@ -44,6 +45,8 @@ _RECENT_SECONDS = 0.12  # memory of where it has just been
 _SLIP = 0.4  # of a measurement's variance: so far off its place a tracker's slip takes a still point
 _DOUBT = 2  # ... before what stood still no longer does
 _QUICK, _TREND = range(2)
+# Plain numbers: arrays are several times slower to compare with members of an enumeration.
+_UNKNOWN, _STATIC, _MOVING = map(np.uint8, PointMotion)
 
 
 @dataclass(frozen=True)
@@ -217,17 +220,17 @@ def at_time(states: PointStates, stamp: int, config: MotionConfig) -> Motion:
     uncertain = largest(states.speed_variance) + config.process_noise * dt
     established = states.count >= _MIN_MEASUREMENTS
     speed = length(states.velocity)
-    moving = established & (states.kind == PointMotion.MOVING)
+    moving = established & (states.kind == _MOVING)
     coast = np.where(moving, np.minimum(dt, config.coast_seconds), 0.0)
     growth = config.hold_growth + np.where(moving, speed, 0.0)
     told = established & (uncertain < limit)
     told &= ~(moving & (dt > config.coast_seconds))
     return Motion(
-        position=states.position + states.velocity * coast[:, None],
+        position=states.position + states.velocity * on_axes(coast),
         sigma=np.hypot(states.sigma, growth * dt),
-        velocity=np.where(told[:, None], states.velocity, np.nan),
+        velocity=np.where(on_axes(told), states.velocity, np.nan),
         moving=moving,
-        kind=np.where(told, states.kind, PointMotion.UNKNOWN).astype(np.uint8),
+        kind=np.where(told, states.kind, _UNKNOWN),
     )
 
 
@@ -259,34 +262,40 @@ def measure(
     """
     measured = np.asarray(np.isfinite(position[:, 0] + position[:, 1] + position[:, 2]))
     started = states.count > 0
-    dt = np.where(started, (stamp - states.stamp) * _NS, 0.0)[:, None]
-    ahead = predicted(states.filters, dt, config.process_noise * _PROCESS)
-    innovation = position - ahead[POSITION]
+    dt = np.where(started, (stamp - states.stamp) * _NS, 0.0)
+    filters = predicted(states.filters, dt, config.process_noise * _PROCESS)
+    innovation = position - filters[POSITION]
     off = innovation[_QUICK]
-    far = squares(off, ahead[VARIANCE, _QUICK] + variance) > config.gate_sigmas**2
+    far = squares(off, filters[VARIANCE, _QUICK] + variance) > config.gate_sigmas**2
     far &= length(off) > config.gate_distance
     restart = np.asarray(measured & (~started | (far & (states.rejections >= config.max_rejections))))
     accepted = np.asarray(measured & (~far | restart))
-    corrected = updated(ahead, innovation, variance * _ALIKE)
-    filters = np.where(accepted[:, None], corrected, states.filters)
+    rejected = measured & ~accepted
+    correct(filters, innovation, variance * _ALIKE)
+    untouched = np.flatnonzero(~accepted)
+    filters[:, :, untouched] = states.filters[:, :, untouched]
     if restart.any():
         filters[:, :, restart] = 0.0
         filters[POSITION][:, restart], filters[VARIANCE][:, restart] = position[restart], variance[restart]
         filters[SPEED_VARIANCE][:, restart] = config.initial_speed**2
     count = np.where(restart, 1, states.count + accepted)
     place, recent, left = _rested(states, position, accepted, variance, dt, count)
-    result = replace(
-        states,
+    kind, turn, turn_kind = _judged(states, filters, accepted, restart, rejected, left, config, feigned)
+    result = PointStates(
+        ids=states.ids,
         filters=filters,
         stamp=np.where(accepted, stamp, states.stamp),
         sigma=np.where(accepted, sigma, states.sigma),
         count=count,
-        rejections=np.where(accepted, 0, states.rejections + (measured & ~accepted)),
+        rejections=np.where(accepted, 0, states.rejections + rejected),
         place=place,
         recent=recent,
+        kind=kind,
+        turn=turn,
+        turn_kind=turn_kind,
+        lever=states.lever,
     )
-    rejected = measured & ~accepted
-    return _judged(result, accepted, restart, rejected, left, config, feigned), accepted
+    return result, accepted
 
 
 def feigned_speed(
@@ -304,7 +313,7 @@ def feigned_speed(
         (N,) m/s; 0 where the position is unknown.
     """
     shift = transform_points(invert_pose(now) - invert_pose(before), position)
-    return np.nan_to_num(length(shift)) * (_FEIGNED / seconds)
+    return np.fmax(length(shift), 0.0) * (_FEIGNED / seconds)
 
 
 def _rested(
@@ -322,59 +331,65 @@ def _rested(
         position: (N, 3) measurements, m.
         accepted: (N,) bool, which of them count.
         variance: (N, 3) of these, m^2.
-        dt: (N, 1) time since the last one, s.
+        dt: (N,) time since the last one, s.
         count: (N,) measurements with this one, 1 where the point (re)starts.
     """
-    least = 1 / np.maximum(count, 1)[:, None]  # a plain mean at first
+    least = 1 / np.maximum(count, 1)  # a plain mean at first
     gain = np.maximum(-np.expm1(-dt / _RECENT_SECONDS), least)
-    slow = np.maximum(-np.expm1(-dt / _PLACE_SECONDS[states.kind][:, None]), least)
-    taken = accepted[:, None]
-    recent = states.recent + gain * np.where(taken, position - states.recent, 0.0)
+    slow = np.maximum(-np.expm1(-dt / _PLACE_SECONDS[states.kind]), least)
+    recent = states.recent + on_axes(gain) * np.where(on_axes(accepted), position - states.recent, 0.0)
     off = recent - states.place
-    place = states.place + np.where(taken, slow, 0.0) * off
-    noise = variance * (_ALIKE[_TREND] * (gain / (2 - gain) + slow / (2 - slow)) + _SLIP)
-    return place, recent, squares((1 - slow) * off, noise)
+    place = states.place + on_axes(np.where(accepted, slow, 0.0)) * off
+    noise = _ALIKE[_TREND, 0, 0] * (gain / (2 - gain) + slow / (2 - slow)) + _SLIP
+    return place, recent, squares(off, variance) * (1 - slow) ** 2 / noise
 
 
 def _judged(
     states: PointStates,
+    filters: NDArray[np.float64],
     accepted: NDArray[np.bool_],
     restart: NDArray[np.bool_],
     rejected: NDArray[np.bool_],
     left: NDArray[np.float64],
     config: MotionConfig,
     feigned: NDArray[np.float64] | float,
-) -> PointStates:
-    """Return the states with flags by the trend, where there was a measurement.
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8]]:
+    """Return `kind`, `turn` and `turn_kind` by the trend, changed where there was a measurement.
 
     A flag changes when `_CONFIRM` measurements in a row speak for the same other one. Between surely moving
     and surely still a point keeps its flag for as long as its most likely speed agrees with it. What starts
     to move has left its place, shows in the quick filter, or has its measurements rejected, before the trend
     knows: it is not still from then on.
+
+    Args:
+        states: The points before the measurement.
+        filters: (5, 2, N, 3) after it.
+        accepted: (N,) bool, where it was accepted ...
+        restart: ... so that the point started again ...
+        rejected: ... or rejected.
+        left: (N,) squared distance of the points from their places, in sigmas.
+        config: How points may move.
+        feigned: (N,) m/s, see `measure`.
     """
     limit = config.moving_speed + feigned
-    velocity, variance = states.filters[VELOCITY], np.maximum(states.filters[SPEED_VARIANCE], 1e-12)
+    velocity, variance = filters[VELOCITY], np.maximum(filters[SPEED_VARIANCE], 1e-12)
     speeds = length(velocity)
     starts, surely = (speeds > limit) & (squares(velocity, variance) > _MOVING_CHI2)
     speed = speeds[_TREND]
     slow = speed <= limit
     surely |= starts & (left > _MOVING_CHI2)
-    verdict = np.where(surely, PointMotion.MOVING, PointMotion.UNKNOWN)
     most = speed + _STILL_SIGMAS * np.sqrt(largest(variance[_TREND]))
-    verdict[(most < config.moving_speed) & ~surely] = PointMotion.STATIC
-    kind = np.where(restart, PointMotion.UNKNOWN, states.kind)
-    still = kind == PointMotion.STATIC
-    doubt = verdict == PointMotion.UNKNOWN
+    verdict = np.where(most < config.moving_speed, _STATIC, _UNKNOWN)
+    verdict[surely] = _MOVING
+    kind = np.where(restart, _UNKNOWN, states.kind)
+    still = kind == _STATIC
+    doubt = verdict == _UNKNOWN
     verdict = np.where(doubt & (still == slow), kind, verdict)
-    contradicted = (verdict == PointMotion.STATIC) & (rejected | (accepted & (starts | (left > _LEFT_CHI2))))
-    verdict = np.where(contradicted, PointMotion.UNKNOWN, verdict)
+    contradicted = (verdict == _STATIC) & (rejected | (accepted & (starts | (left > _LEFT_CHI2))))
+    verdict[contradicted] = _UNKNOWN
     judged = accepted | (contradicted & still)
     turn = np.where(verdict == kind, 0, np.where(verdict == states.turn_kind, states.turn + 1, 1))
     turn = np.where(judged, turn, states.turn)
     changed = judged & (turn >= np.where(still, _DOUBT, _CONFIRM))
-    return replace(
-        states,
-        kind=np.where(changed, verdict, kind).astype(np.uint8),
-        turn=np.where(changed, 0, turn),
-        turn_kind=np.where(judged, verdict, states.turn_kind).astype(np.uint8),
-    )
+    kind = np.where(changed, verdict, kind)
+    return kind, np.where(changed, 0, turn), np.where(judged, verdict, states.turn_kind)

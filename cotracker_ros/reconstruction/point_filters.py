@@ -5,43 +5,53 @@ Filters are arrays (5, 2, N, 3): a row for each quantity, two filters, N points,
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 POSITION, VELOCITY, VARIANCE, COVARIANCE, SPEED_VARIANCE = range(5)
 
 
+def on_axes(values: NDArray[Any]) -> NDArray[Any]:
+    """Return (N,) values as (N, 3), the same for each axis.
+
+    Unlike by broadcasting a column, arithmetic with (N, 3) runs along all of the memory in one go.
+    """
+    return np.repeat(values, 3).reshape(-1, 3)
+
+
 def predicted(
     filters: NDArray[np.float64], dt: NDArray[np.float64], noise: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Take filters (5, 2, N, 3) ahead by `dt` (N, 1) s, by constant velocity and white acceleration.
+    """Take filters (5, 2, N, 3) ahead by `dt` (N,) s, by constant velocity and white acceleration.
 
     `noise` (2, 1, 1) is the spectral density of the acceleration.
     """
-    position, velocity, variance, covariance, speed_variance = filters
-    ahead = np.empty_like(filters)
-    ahead[POSITION] = position + velocity * dt
-    ahead[VELOCITY] = velocity
-    ahead[VARIANCE] = variance + dt * (2 * covariance + dt * speed_variance) + noise * dt**3 / 3
-    ahead[COVARIANCE] = covariance + dt * speed_variance + noise * dt**2 / 2
-    ahead[SPEED_VARIANCE] = speed_variance + noise * dt
+    step = on_axes(dt)
+    ahead = filters.copy()
+    position, velocity, variance, covariance, speed_variance = ahead
+    slope = step * speed_variance
+    wander = noise * step
+    position += velocity * step
+    variance += step * (2 * covariance + slope + wander * step / 3)
+    covariance += slope + wander * step / 2
+    speed_variance += wander
     return ahead
 
 
-def updated(
-    ahead: NDArray[np.float64], innovation: NDArray[np.float64], variance: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Correct predicted filters (5, 2, N, 3) by how far the measurements are off, (2, N, 3)."""
-    position, velocity, p00, p01, p11 = ahead
+def correct(
+    filters: NDArray[np.float64], innovation: NDArray[np.float64], variance: NDArray[np.float64]
+) -> None:
+    """Correct predicted filters (5, 2, N, 3) in place by how far the measurements are off, (2, N, 3)."""
+    position, velocity, p00, p01, p11 = filters
     total = p00 + variance
     k0, k1 = p00 / total, p01 / total
-    corrected = np.empty_like(ahead)
-    corrected[POSITION] = position + k0 * innovation
-    corrected[VELOCITY] = velocity + k1 * innovation
-    corrected[VARIANCE] = (1 - k0) * p00
-    corrected[COVARIANCE] = (1 - k0) * p01
-    corrected[SPEED_VARIANCE] = p11 - k1 * p01
-    return corrected
+    position += k0 * innovation
+    velocity += k1 * innovation
+    p11 -= k1 * p01
+    p00 *= 1 - k0
+    p01 *= 1 - k0
 
 
 def squares(values: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.float64]:
