@@ -85,9 +85,10 @@ class CameraModel:
         """
         points = np.asarray(xyz, dtype=np.float64).reshape(-1, 3)
         pixels = np.full((len(points), 2), np.nan)
-        seen = np.isfinite(points).all(axis=1) & (points[:, 2] > _NEAREST_Z)
-        if seen.any():
-            front = points[seen]
+        x, y, z = points.T
+        seen = np.flatnonzero(np.isfinite(x + y + z) & (z > _NEAREST_Z))
+        if len(seen):
+            front = points.take(seen, axis=0)
             pixels[seen] = self._project_rays(front[:, :2] / front[:, 2:])
         return pixels
 
@@ -104,10 +105,10 @@ class CameraModel:
         """
         pixels = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
         rays = np.full((len(pixels), 3), np.nan)
-        finite = np.isfinite(pixels).all(axis=1)
-        if finite.any():
-            rays[finite, :2] = self._unproject_finite(pixels[finite])
-            rays[:, 2] = np.where(np.isnan(rays[:, 0]), np.nan, 1.0)
+        finite = np.flatnonzero(np.isfinite(pixels[:, 0] + pixels[:, 1]))
+        if len(finite):
+            rays[finite, :2] = self._unproject_finite(pixels.take(finite, axis=0))
+            rays[np.isfinite(rays[:, 0]), 2] = 1.0
         return rays
 
     def scaled(self, width: int, height: int) -> CameraModel:

@@ -216,7 +216,7 @@ def _sample_block(
     centre = np.floor(points + 0.5)
     fx, fy = (points - centre).T.astype(np.float32)
     x, y = centre.T.astype(np.intp)
-    around, inside = _around(depth, x + steps, y + steps)
+    around, inside = _around(depth, x, y, stencil.steps)
     around[~(inside & (around >= config.min_depth) & (around <= config.max_depth))] = np.nan
     off = fx * fx + fy * fy  # squared distance from the nearest pixel of the surface
     # Most neighbourhoods are one surface without a hole; only the others are looked at pixel by pixel.
@@ -236,14 +236,15 @@ def _sample_block(
 
 
 def _around(
-    depth: NDArray[np.float32], x: NDArray[np.intp], y: NDArray[np.intp]
+    depth: NDArray[np.float32], x: NDArray[np.intp], y: NDArray[np.intp], steps: NDArray[np.int_]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the depths (K, M) at columns (R, M) and rows (R, M) of an image, and which are inside it."""
+    """Return the depths (K, M) around columns x (M,) and rows y (M,) of an image, and which are inside it."""
     height, width = depth.shape
-    column, row = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
-    found = depth.ravel().take((row * width)[:, None] + column)
-    inside = (row == y)[:, None] & (column == x)
-    return found.reshape(-1, x.shape[1]), inside.reshape(-1, x.shape[1])
+    aside = (steps[:, None] * width + steps).reshape(-1, 1)
+    found = depth.ravel().take(y * width + x + aside, mode="clip")  # outside it, of any pixel
+    columns, rows = x + steps[:, None], y + steps[:, None]
+    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    return found, inside.reshape(found.shape)
 
 
 def _choose_surface(

@@ -11,9 +11,14 @@ from cotracker_ros.reconstruction.camera import CameraModel
 from cotracker_ros.reconstruction.depth import DepthSampling, at_rims, sample_depth
 from cotracker_ros.reconstruction.focal_lever import FocalEffect, carried, lever_of
 from cotracker_ros.reconstruction.motion import MotionConfig, PointStates, at_time, measure
+from cotracker_ros.reconstruction.point_filters import length, on_axes
 from cotracker_ros.reconstruction.poses import transform_points
 from cotracker_ros.reconstruction.types import DepthSource, PointMotion
 from cotracker_ros.tracking.types import TrackFlag, Tracks
+
+# Plain numbers: arrays are several times slower to compare with members of an enumeration.
+_SEEN = np.uint8(TrackFlag.VISIBLE | TrackFlag.IN_FRAME)
+_NONE, _MEASURED, _HELD = map(np.uint8, DepthSource)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,26 +98,26 @@ def measure_points(
         expected: (N,) depths that the points should have, m, NaN where unknown.
         sampling: How depth is read.
     """
-    rays, z = np.full((len(tracks), 3), np.nan), np.full(len(tracks), np.nan)
-    sigma = z.copy()
-    wanted = TrackFlag.VISIBLE | TrackFlag.IN_FRAME
-    rows = np.flatnonzero((tracks.flags & wanted) == wanted)
+    count, focal = len(tracks), sight.camera.K[0, 0]
+    rays, xyz, sigma = np.full((count, 3), np.nan), np.full((count, 3), np.nan), np.full(count, np.nan)
+    image_sigma = np.full(count, sampling.pixel_sigma / focal)
+    found = Measured(xyz, sigma, rays, image_sigma)
+    rows = np.flatnonzero((tracks.flags & _SEEN) == _SEEN)
+    if not len(rows):
+        return found
     xy = tracks.xy[rows].astype(np.float64)
-    if len(rows):
-        rays[rows] = sight.camera.unproject(xy)
-    image_sigma = np.full(len(tracks), sampling.pixel_sigma)
-    focal = sight.camera.K[0, 0]
-    if sight.depth is None or not len(rows):
-        return Measured(rays * z[:, None], sigma, rays, image_sigma / focal)
+    rays[rows] = seen = sight.camera.unproject(xy)
+    if sight.depth is None:
+        return found
     height, width = sight.depth.shape
     scale = np.array([width / tracks.image_size[0], height / tracks.image_size[1]])
     places = (xy + 0.5) * scale - 0.5
-    z[rows], sigma_z = sample_depth(sight.depth, places, sampling, expected[rows])
-    points = rays * z[:, None]
-    sigma[rows] = np.where(np.isfinite(points[rows, 2]), sigma_z, np.nan)
+    z, sigma_z = sample_depth(sight.depth, places, sampling, expected[rows])
+    xyz[rows] = points = seen * z[:, None]
+    sigma[rows] = np.where(np.isfinite(points[:, 2]), sigma_z, np.nan)
     slides = at_rims(sight.depth, places, sampling.patch * scale, sampling)
-    image_sigma[rows[slides]] = max(sampling.patch_sigma, sampling.pixel_sigma)
-    return Measured(points, sigma, rays, image_sigma / focal)
+    image_sigma[rows[slides]] = max(sampling.patch_sigma, sampling.pixel_sigma) / focal
+    return found
 
 
 def place_points(
@@ -140,19 +145,20 @@ def place_points(
         feigned: (N,) speeds that the camera's motion may feign, m/s; see `feigned_speed`.
         by_focal: (6,) how the pose depends on the focal length, see `FocalEffect`.
     """
-    measured, along, across = _in_fixed(points, fixed_from_camera, pixel_sigma)
-    ray_sigma = np.linalg.norm(along, axis=1)
-    states, accepted = measure(
-        states, tracks.stamp, measured, along**2 + across**2, ray_sigma, motion, feigned
-    )
+    measured, along = _in_fixed(points, fixed_from_camera)
+    ray_sigma = length(along)
+    across = on_axes(points.xyz[:, 2] * pixel_sigma)
+    variance = along * along + across * across
+    states, accepted = measure(states, tracks.stamp, measured, variance, ray_sigma, motion, feigned)
+    taken = on_axes(accepted)
     lever = lever_of(points.xyz, fixed_from_camera, by_focal)
-    states = replace(states, lever=np.where(accepted[:, None], lever, states.lever))
+    states = replace(states, lever=np.where(taken, lever, states.lever))
     now = at_time(states, tracks.stamp, motion)
-    source = np.where(accepted, DepthSource.MEASURED, DepthSource.HELD).astype(np.uint8)
-    source[states.count == 0] = DepthSource.NONE
+    source = np.where(accepted, _MEASURED, _HELD)
+    source[states.count == 0] = _NONE
     return Lifted(
         states=states,
-        xyz=np.where(accepted[:, None], measured, now.position),
+        xyz=np.where(taken, measured, now.position),
         velocity=now.velocity,
         sigma=np.where(accepted, ray_sigma, now.sigma),
         source=source,
@@ -174,16 +180,16 @@ def show_points(
 
     Nothing is learned from them: a wrong pose would pass for motion of the points.
     """
-    measured, along, _ = _in_fixed(points, fixed_from_camera, 0.0)
+    measured, along = _in_fixed(points, fixed_from_camera)
     now = at_time(states, tracks.stamp, motion)
     seen = np.isfinite(points.sigma)
-    source = np.where(seen, DepthSource.MEASURED, DepthSource.HELD).astype(np.uint8)
-    source[~seen & (states.count == 0)] = DepthSource.NONE
+    source = np.where(seen, _MEASURED, _HELD)
+    source[~seen & (states.count == 0)] = _NONE
     return Lifted(
         states=states,
         xyz=np.where(seen[:, None], measured, now.position),
         velocity=np.full_like(measured, np.nan),
-        sigma=np.where(seen, np.linalg.norm(along, axis=1), now.sigma),
+        sigma=np.where(seen, length(along), now.sigma),
         source=source,
         motion=np.full(len(tracks), PointMotion.UNKNOWN, np.uint8),
         lever=np.where(seen[:, None], lever_of(points.xyz, fixed_from_camera, by_focal), states.lever),
@@ -207,15 +213,12 @@ def with_focal_doubt(
     lever = lifted.lever
     if relative:
         lever = lever - carried(lifted.xyz - fixed_from_camera[:3, 3], effect.by_focal)
-    off = np.sqrt((lever * lever).sum(axis=1)) * effect.sigma
-    return replace(lifted, sigma=np.hypot(lifted.sigma, off))
+    return replace(lifted, sigma=np.hypot(lifted.sigma, length(lever) * effect.sigma))
 
 
 def _in_fixed(
-    points: Measured, fixed_from_camera: NDArray[np.float64], pixel_sigma: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return positions (N, 3) in the fixed frame, and sigmas along (N, 3) and across (N, 1) the ray, m."""
-    # Uncertain by the depth along the ray, and by the position in the image across it.
-    z = points.xyz[:, 2:]
-    along = (points.xyz / z) @ fixed_from_camera[:3, :3].T * points.sigma[:, None]
-    return transform_points(fixed_from_camera, points.xyz), along, z * pixel_sigma
+    points: Measured, fixed_from_camera: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return positions (N, 3) in the fixed frame, and their sigmas (N, 3) along the rays, m."""
+    along = points.rays @ fixed_from_camera[:3, :3].T * on_axes(points.sigma)
+    return transform_points(fixed_from_camera, points.xyz), along

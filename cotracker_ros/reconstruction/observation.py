@@ -65,16 +65,16 @@ def observe(points: CameraPoints, noise: NDArray[np.float64]) -> Observation:
         noise: (2,) how many times larger than said the noise of tracks and of depths is.
     """
     with np.errstate(invalid="ignore"):
-        seen = np.isfinite(points.xyz).all(axis=1) & (points.xyz[:, 2] > _NEAREST) & (points.sigma > 0)
-    xyz = np.where(seen[:, None], points.xyz, 1.0)
-    w = 1 / xyz[:, 2]
-    trusted = seen & ~_constant(points.xyz[seen, 2], points.sigma[seen])
+        x, y, z = points.xyz.T
+        seen = np.isfinite(x + y + z) & (z > _NEAREST) & (points.sigma > 0)
+    trusted = seen & ~_constant(z[seen], points.sigma[seen])
+    w = 1 / np.where(seen, z, 1.0)
     depth = np.minimum(np.where(trusted, points.sigma, np.inf) * w * w * noise[1], _UNMEASURED)
-    image = np.broadcast_to(points.image_sigma * noise[0], len(w))
-    variance = np.stack([image, image, depth], axis=1) ** 2
-    return Observation(
-        points, Sighting(np.stack([xyz[:, 0] * w, xyz[:, 1] * w, w], axis=1), variance), np.asarray(seen)
-    )
+    uvw, sigma = np.empty((len(w), 3)), np.empty((len(w), 3))
+    uvw[:, 0], uvw[:, 1], uvw[:, 2] = np.where(seen, x, 1.0) * w, np.where(seen, y, 1.0) * w, w
+    sigma[:, 0] = sigma[:, 1] = points.image_sigma * noise[0]
+    sigma[:, 2] = depth
+    return Observation(points, Sighting(uvw, sigma**2), np.asarray(seen))
 
 
 def _constant(z: NDArray[np.float64], sigma: NDArray[np.float64]) -> bool:
