@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cotracker_ros.reconstruction.body_window import places
+from cotracker_ros.reconstruction.ids import rows_of
 from cotracker_ros.reconstruction.lifting import Lifted
 from cotracker_ros.reconstruction.rigid import cross_products
 from cotracker_ros.reconstruction.scene import RigidBody
@@ -35,7 +35,7 @@ def with_bodies(
         moving_speed: Slower points count as standing still, m/s.
     """
     owner = np.repeat(np.arange(len(bodies)), [len(body.members) for body in bodies])
-    rows, found = places(ids, np.concatenate([body.members for body in bodies]))
+    rows, found = rows_of(np.concatenate([body.members for body in bodies]), ids)
     owner, rows = owner[found], rows[found]
     pose = np.stack([body.pose for body in bodies])
     twist = np.stack([body.twist for body in bodies])[owner]

@@ -109,15 +109,18 @@ class PointSums:
             lever: (K, 3) how the positions change with the logarithm of the focal length, m.
             update: Number of the update.
         """
-        fresh = rows[self.table[rows, _COUNT] == 0]
-        self.anchor[fresh] = xyz[self.table[rows, _COUNT] == 0]
-        offset = xyz - self.anchor[rows]
-        moment = _times(information, offset)
-        square = (offset * moment).sum(axis=1, keepdims=True)
-        one = np.ones_like(square)
-        old = _faded(self.table[rows], _MEMORY - 1)
-        swayed = _times(information, lever)
-        self.table[rows] = old + np.concatenate((information, moment, swayed, square, rgb, one), axis=1)
+        old, anchor = self.table.take(rows, axis=0), self.anchor.take(rows, axis=0)
+        fresh = np.flatnonzero(old[:, _COUNT] == 0)
+        self.anchor[rows[fresh]] = anchor[fresh] = xyz[fresh]
+        offset = xyz - anchor
+        new = np.empty_like(old)
+        new[:, _INFORMATION] = information
+        new[:, _MOMENT] = moment = _times(information, offset)
+        new[:, _LEVER] = _times(information, lever)
+        new[:, _SQUARE] = np.einsum("ni,ni->n", offset, moment)
+        new[:, _RGB] = rgb
+        new[:, _COUNT] = 1.0
+        self.table[rows] = _faded(old, _MEMORY - 1) + new
         self.seen[rows] = update
 
     def estimates(self) -> Estimates:
@@ -194,12 +197,15 @@ def measurement_information(xyz: Floats, sigma: Floats, centre: Floats | None, r
     along = 1.0 / np.maximum(sigma, MIN_SIGMA) ** 2
     if centre is None:
         return along[:, None] * (_ROW == _COLUMN)
-    ray = xyz - centre
-    distance = np.sqrt((ray**2).sum(axis=1))
+    x, y, z = (xyz - centre).T
+    distance = np.sqrt(x * x + y * y + z * z)
     across = 1.0 / np.maximum(ray_sigma * distance, _MIN_ACROSS) ** 2
-    ray /= np.maximum(distance, 1e-9)[:, None]
-    outer = ray[:, _ROW] * ray[:, _COLUMN]
-    return across[:, None] * (_ROW == _COLUMN) + (along - across)[:, None] * outer
+    rest = (along - across) / np.maximum(distance, 1e-9) ** 2
+    rest_x, rest_y = rest * x, rest * y
+    return np.stack(
+        (across + rest_x * x, rest_x * y, rest_x * z, across + rest_y * y, rest_y * z, across + rest * z * z),
+        axis=1,
+    )
 
 
 def outer_products(vectors: Floats) -> Floats:

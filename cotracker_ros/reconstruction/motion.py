@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cotracker_ros.reconstruction.ids import rows_of
 from cotracker_ros.reconstruction.point_filters import (
     POSITION,
     SPEED_VARIANCE,
@@ -195,18 +196,18 @@ def for_ids(states: PointStates, ids: ArrayLike, fresh: NDArray[np.bool_]) -> Po
     wanted = np.asarray(ids, dtype=np.uint32)
     if np.array_equal(wanted, states.ids) and not fresh.any():
         return states
-    result = unknown_points(wanted)
-    if not len(states) or not len(wanted):
-        return result
-    order = np.argsort(states.ids)
-    place = np.minimum(np.searchsorted(states.ids, wanted, sorter=order), len(states) - 1)
-    source = order[place]
-    known = (states.ids[source] == wanted) & ~fresh
-    result.filters[:, :, known] = states.filters[:, :, source[known]]
+    if not len(states):
+        return unknown_points(wanted)
+    rows, known = rows_of(wanted, states.ids)
+    new = np.flatnonzero(~known | fresh)
+    blank = unknown_points(wanted[new])
+    taken = {}
     for item in fields(PointStates):
-        if item.name != "filters":
-            getattr(result, item.name)[known] = getattr(states, item.name)[source[known]]
-    return result
+        axis = 2 if item.name == "filters" else 0
+        values = getattr(states, item.name).take(rows, axis=axis)
+        values[(slice(None),) * axis + (new,)] = getattr(blank, item.name)
+        taken[item.name] = values
+    return PointStates(**taken)
 
 
 def at_time(states: PointStates, stamp: int, config: MotionConfig) -> Motion:

@@ -12,6 +12,7 @@ from cotracker_ros.reconstruction.body_points import with_bodies
 from cotracker_ros.reconstruction.camera import CameraModel
 from cotracker_ros.reconstruction.ego_motion import EgoMotion
 from cotracker_ros.reconstruction.ego_types import CameraPoints
+from cotracker_ros.reconstruction.ids import rows_of
 from cotracker_ros.reconstruction.lifter_config import LifterConfig
 from cotracker_ros.reconstruction.lifting import (
     Lifted,
@@ -31,13 +32,14 @@ from cotracker_ros.reconstruction.motion import (
     unknown_points,
 )
 from cotracker_ros.reconstruction.odometry import seen_by
-from cotracker_ros.reconstruction.poses import invert_pose, transform_points
+from cotracker_ros.reconstruction.poses import transform_points
 from cotracker_ros.reconstruction.scene import Odometry, OdometryState, RigidBodies
 from cotracker_ros.reconstruction.static_map import StaticMap
 from cotracker_ros.reconstruction.types import DepthSource, PointMotion, Tracks3D
 from cotracker_ros.tracking.types import TrackFlag, Tracks
 
 _NS = 1e-9
+_NEW = np.uint8(TrackFlag.NEW)
 LEVEL = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 """The optical axes (x right, y down, z forward) of a level camera in x forward, y left, z up (REP 103)."""
 
@@ -146,10 +148,10 @@ class SceneEstimator:
         self._follow_stream(frames, tracks.epoch, origin)
         self._follow_calibration(sight.camera)
         config = self._config
-        states = for_ids(self.points, tracks.ids, fresh=(tracks.flags & TrackFlag.NEW) != 0)
+        states = for_ids(self.points, tracks.ids, fresh=(tracks.flags & _NEW) != 0)
         before = at_time(states, tracks.stamp, config.motion)
         guess = self._ego_motion.predict(tracks.stamp) if given is None else given
-        expected = transform_points(invert_pose(guess), before.position)[:, 2]
+        expected = (before.position - guess[:3, 3]) @ guess[:3, 2]
         measured = measure_points(tracks, sight, expected, config.sampling)
         pixel = 1 / float(sight.camera.K[0, 0])  # rad
         odometry = None
@@ -213,7 +215,7 @@ class SceneEstimator:
     ) -> RigidBodies | None:
         """Return the bodies as their twists have them, without a look at the points."""
         unseen = np.where(lifted.source == DepthSource.MEASURED, DepthSource.HELD, lifted.source)
-        in_fixed = tracks_3d(tracks, lifted, frames.fixed, np.eye(4))
+        in_fixed = tracks_3d(tracks, lifted, frames.fixed)
         return self._bodies.update(replace(in_fixed, source=unseen.astype(np.uint8)), pose, pixel)
 
     def _add_bodies(
@@ -222,7 +224,7 @@ class SceneEstimator:
         """Take an image's points into the bodies; return both as the bodies have them."""
         if frames.fixed == frames.camera:
             return lifted, None
-        in_fixed = tracks_3d(tracks, lifted, frames.fixed, np.eye(4))
+        in_fixed = tracks_3d(tracks, lifted, frames.fixed)
         bodies = self._bodies.update(in_fixed, pose, pixel)
         if bodies.bodies:
             speed = self._config.motion.moving_speed
@@ -251,8 +253,10 @@ class SceneEstimator:
             self.map.reset()
         held = None
         if bodies is not None and bodies.bodies:
-            held = np.isin(tracks.ids, np.concatenate([body.members for body in bodies.bodies]))
-        in_fixed = tracks_3d(tracks, lifted, self.fixed_frame, np.eye(4))
+            rows, found = rows_of(np.concatenate([body.members for body in bodies.bodies]), tracks.ids)
+            held = np.zeros(len(tracks), np.bool_)
+            held[rows[found]] = True
+        in_fixed = tracks_3d(tracks, lifted, self.fixed_frame)
         pixel = self._config.sampling.pixel_sigma / float(sight.camera.K[0, 0])  # rad
         self.map.add(in_fixed, centre=pose[:3, 3], exclude=held, ray_sigma=pixel, lever=lifted.lever)
         if sight.depth is not None:
@@ -284,16 +288,21 @@ class SceneEstimator:
         self.map.end_tracks()
 
 
-def tracks_3d(tracks: Tracks, lifted: Lifted, frame_id: str, matrix: NDArray[np.float64]) -> Tracks3D:
-    """Return points in the frame `frame_id`; `matrix` (4, 4) maps the fixed frame to it."""
+def tracks_3d(
+    tracks: Tracks, lifted: Lifted, frame_id: str, matrix: NDArray[np.float64] | None = None
+) -> Tracks3D:
+    """Return points in the frame `frame_id`; `matrix` (4, 4) maps the fixed frame to it, if it is another."""
+    xyz, velocity = lifted.xyz, lifted.velocity
+    if matrix is not None:
+        xyz, velocity = transform_points(matrix, xyz), velocity @ matrix[:3, :3].T
     return Tracks3D(
         frame=tracks.frame,
         stamp=tracks.stamp,
         epoch=tracks.epoch,
         frame_id=frame_id,
         ids=tracks.ids,
-        xyz=transform_points(matrix, lifted.xyz).astype(np.float32),
-        velocity=(lifted.velocity @ matrix[:3, :3].T).astype(np.float32),
+        xyz=xyz.astype(np.float32),
+        velocity=velocity.astype(np.float32),
         sigma=lifted.sigma.astype(np.float32),
         source=lifted.source,
         motion=lifted.motion,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cotracker_ros.reconstruction.camera import CameraModel
+from cotracker_ros.reconstruction.ids import rows_of
 from cotracker_ros.reconstruction.map_check import compare_with_depth
 from cotracker_ros.reconstruction.map_sums import (
     MAX_VOXELS,
@@ -30,6 +31,9 @@ _MERGE_SHARE, _MERGE_LEAST, _MERGE_MOST = 1 / 32, 64, 2048
 _PIXEL = 0.002  # rad: a pixel of a camera of 500 px focal length
 _CHECKED = 1000  # voxels compared with each depth image: a quarter of a millisecond
 _CONTRADICTIONS = 3  # depth images in a row, as far as they show a voxel, that take it away
+# Plain numbers: arrays are several times slower to compare with members of an enumeration.
+_NEW, _MEASURED = np.uint8(TrackFlag.NEW), np.uint8(DepthSource.MEASURED)
+_STATIC, _MOVING = np.uint8(PointMotion.STATIC), np.uint8(PointMotion.MOVING)
 _NEIGHBOURS = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3), axis=-1).reshape(-1, 3)
 
 
@@ -121,10 +125,13 @@ class _LiveTracks:
         """Return some of the tracks."""
         return _LiveTracks(self.sums.take(which), self.still[which], self.run[which], self.moved[which])
 
-    def for_ids(self, ids: NDArray[np.int64]) -> _LiveTracks:
-        """Return the estimates in the order of `ids`, empty ones for ids not known."""
+    def for_ids(
+        self, ids: NDArray[np.int64], rows: NDArray[np.intp], known: NDArray[np.bool_]
+    ) -> _LiveTracks:
+        """Return the estimates for `ids` (M,): of those `known` (M,) from `rows` (M,), else empty ones."""
         result = _LiveTracks.empty(ids)
-        _, new, old = np.intersect1d(ids, self.sums.key, assume_unique=True, return_indices=True)
+        new = np.flatnonzero(known)
+        old = rows[new]
         for name in ("anchor", "table", "seen"):
             getattr(result.sums, name)[new] = getattr(self.sums, name)[old]
         for name in ("still", "run", "moved"):
@@ -134,6 +141,8 @@ class _LiveTracks:
     def static(self, config: StaticMapConfig) -> PointSums:
         """Return those known to stand still, measured often enough, that scatter no more than noise."""
         sums = self.sums.take(self.still & ~self.moved & (self.sums.count >= config.min_measurements))
+        if not len(sums):
+            return sums
         return sums.take(sums.estimates().spread <= config.max_spread)
 
 
@@ -187,20 +196,19 @@ class StaticMap:
             lever: (N, 3) how the points' places change with the logarithm of the focal length, m; None: they
                 do not.
         """
-        moving = points.motion == PointMotion.MOVING
+        moving = points.motion == _MOVING
         if exclude is not None:
             moving |= exclude
         with self._lock:
             self._updates += 1
             ids = points.ids.astype(np.int64)
-            fresh = (points.flags & TrackFlag.NEW) != 0
+            fresh = (points.flags & _NEW) != 0
             if fresh.any() or not np.array_equal(ids, self._live.sums.key):
-                self._end(~np.isin(self._live.sums.key, ids[~fresh]))
-                self._live = self._live.for_ids(ids)
+                self._follow(ids, fresh)
             if centre is not None:
                 self._centre = np.asarray(centre, dtype=np.float64)
             self._watch(points, moving)
-            rows = np.flatnonzero((points.source == DepthSource.MEASURED) & ~moving & ~self._live.moved)
+            rows = np.flatnonzero((points.source == _MEASURED) & ~moving & ~self._live.moved)
             xyz = points.xyz[rows].astype(np.float64)
             sigma = points.sigma[rows].astype(np.float64)
             information = measurement_information(
@@ -243,7 +251,7 @@ class StaticMap:
     def end_tracks(self) -> None:
         """Close all running tracks, because their ids will not go on (a new epoch)."""
         with self._lock:
-            self._end(np.ones(len(self._live.sums), bool))
+            self._follow(np.zeros(0, np.int64), np.zeros(0, bool))
 
     def reset(self) -> None:
         """Forget everything."""
@@ -285,17 +293,22 @@ class StaticMap:
         """(M,) standard deviations, m."""
         return self.points().sigma
 
-    def _end(self, gone: NDArray[np.bool_]) -> None:
-        """Take leave of tracks that ended, and keep what is worth it."""
-        if gone.any():
-            self._ended = self._ended.joined(self._live.take(gone).static(self.config))
-            self._live = self._live.take(~gone)
+    def _follow(self, ids: NDArray[np.int64], fresh: NDArray[np.bool_]) -> None:
+        """Go on with the tracks `ids` (M,), `fresh` (M,) ones anew, and keep what the others are worth."""
+        live = self._live
+        rows, known = rows_of(ids, live.sums.key)
+        known &= ~fresh
+        ended = np.ones(len(live.sums), bool)
+        ended[rows[known]] = False
+        if ended.any():
+            self._ended = self._ended.joined(live.take(ended).static(self.config))
+        self._live = live.for_ids(ids, rows, known)
 
     def _watch(self, points: Tracks3D, moving: NDArray[np.bool_]) -> None:
         """See which tracks move; forget the map where one of them stood."""
         live = self._live
-        measured = points.source == DepthSource.MEASURED
-        live.still[:] = (live.still | (points.motion == PointMotion.STATIC)) & ~moving
+        measured = points.source == _MEASURED
+        live.still[:] = (live.still | (points.motion == _STATIC)) & ~moving
         live.run[:] = np.where(measured, np.where(moving, live.run + 1, 0), live.run)
         left = (live.run >= self.config.moving_images) & ~live.moved
         if not left.any():
