@@ -262,26 +262,26 @@ def _choose_surface(
         config: Says what an edge is.
     """
     # NaN come last; as places in the flattened arrays.
-    order = np.argsort(around, axis=0) * around.shape[1] + np.arange(around.shape[1])
+    column = np.arange(around.shape[1])
+    order = np.argsort(around, axis=0) * len(column) + column
     depths = around.ravel()[order].astype(np.float64)
     edge = config.edge(depths)
-    label, size, between = _surfaces(depths, edge)
-    eligible = (size >= _MIN_SURFACE_PIXELS) & ~between & ~np.isnan(depths)
-    cost = distance.ravel()[order]
-    front = label == np.where(eligible, label, len(depths)).min(axis=0)
     with np.errstate(invalid="ignore"):
+        label, eligible = _surfaces(depths, edge)
         as_expected = np.abs(depths - expected) < edge
-    cost = cost - _FOREGROUND_BONUS * front - _EXPECTED_BONUS * as_expected
-    best = np.argmin(np.where(eligible, cost, np.inf), axis=0)
-    chosen = label[best, np.arange(len(best))]
+    handicap = np.where(eligible, 0.0, np.inf)
+    handicap[eligible.argmax(axis=0), column] -= _FOREGROUND_BONUS
+    cost = distance.ravel()[order] + handicap.ravel()[label * len(column) + column]
+    cost -= _EXPECTED_BONUS * as_expected
+    chosen = label[cost.argmin(axis=0), column]
     surface = np.empty(depths.shape, dtype=bool)
-    surface.ravel()[order] = (label == chosen) & eligible
+    surface.ravel()[order] = (label == chosen) & (cost < np.inf)
     return surface
 
 
 def _surfaces(
     depths: NDArray[np.float64], edge: NDArray[np.float64]
-) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.int_], NDArray[np.bool_]]:
     """Divide columns of sorted depths at their gaps.
 
     Args:
@@ -289,13 +289,12 @@ def _surfaces(
         edge: (K, E) what a gap behind them is, m.
 
     Returns:
-        (K, E) each: number of the surface from the nearest on, its number of pixels, and whether it is
-        likely the mix of the surfaces before and behind it.
+        (K, E) numbers of their surfaces, from the nearest on, and (K, E) bool, whether the surface of each
+        number is one: it has enough pixels, and is not likely the mix of those before and behind it.
     """
     count, points = depths.shape
-    with np.errstate(invalid="ignore"):
-        gap = ~(depths[1:] - depths[:-1] <= edge[:-1])  # NaN ends a surface, too
     label = np.zeros((count, points), dtype=np.int_)
+    gap = ~(depths[1:] - depths[:-1] <= edge[:-1])  # NaN ends a surface, too
     np.cumsum(gap, axis=0, out=label[1:])
     # Sizes of the surfaces with an empty one before and behind; NaNs have labels of their own of size 0.
     flat = (label + 1) * points + np.arange(points)
@@ -303,8 +302,7 @@ def _surfaces(
     sizes = sizes.reshape(count + 2, points)
     own = sizes[1:-1]
     between = (_MIX_RATIO * np.minimum(sizes[:-2], sizes[2:]) >= own) & (own < sizes.max(axis=0))
-    flat -= points
-    return label, own.ravel()[flat], between.ravel()[flat]
+    return label, (own >= _MIN_SURFACE_PIXELS) & ~between
 
 
 def _fit(

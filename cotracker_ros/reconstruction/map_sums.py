@@ -123,10 +123,14 @@ class PointSums:
         self.table[rows] = _faded(old, _MEMORY - 1) + new
         self.seen[rows] = update
 
+    @property
+    def xyz(self) -> Floats:
+        """(M, 3) estimated positions, m; rows without measurements have no useful one."""
+        return self.anchor + _times(self._covariance(), self.table[:, _MOMENT])
+
     def estimates(self) -> Estimates:
         """Return what the sums amount to; rows without measurements have no useful position."""
-        information = self.table[:, _INFORMATION] + _FAR_AWAY * (_ROW == _COLUMN)
-        covariance = _inverse(information)
+        covariance = self._covariance()
         moment = self.table[:, _MOMENT]
         offset = _times(covariance, moment)
         square = np.maximum(self.table[:, _SQUARE] - (offset * moment).sum(axis=1), 0.0)
@@ -141,7 +145,7 @@ class PointSums:
         """Return one row for each voxel that holds any, sorted by voxel."""
         if not len(self):
             return self
-        key = voxel_keys(self.estimates().xyz, voxel_size)
+        key = voxel_keys(self.xyz, voxel_size)
         order = np.argsort(key, kind="stable")
         sums = self.take(order)._about(_voxel_centres(key[order], voxel_size))
         starts = np.flatnonzero(np.diff(key[order], prepend=-1))
@@ -174,6 +178,10 @@ class PointSums:
             return self
         place = np.minimum(np.searchsorted(self.key, keys), len(self) - 1)
         return self.take(np.setdiff1d(np.arange(len(self)), place[self.key[place] == keys]))
+
+    def _covariance(self) -> Floats:
+        """Return the covariances (M, 6) that the measurements' noise explains, m^2."""
+        return _inverse(self.table[:, _INFORMATION] + _FAR_AWAY * (_ROW == _COLUMN))
 
     def _about(self, anchor: Floats) -> PointSums:
         """Return the same sums about other anchors."""

@@ -314,12 +314,13 @@ class StaticMap:
         if not left.any():
             return
         live.moved[left] = True
-        stood = live.sums.take(left & (live.sums.count >= self.config.min_measurements)).estimates().xyz
+        stood = live.sums.take(left & (live.sums.count >= self.config.min_measurements)).xyz
         near = (stood[:, None] + _NEIGHBOURS * self.config.voxel_size).reshape(-1, 3)
-        keys = np.unique(voxel_keys(near, self.config.voxel_size))
+        keys = voxel_keys(near, self.config.voxel_size)
         self._erased = np.union1d(self._erased, keys)
-        of_ended = voxel_keys(self._ended.estimates().xyz, self.config.voxel_size)
-        self._ended = self._ended.take(~np.isin(of_ended, keys))
+        if len(self._ended):
+            of_ended = voxel_keys(self._ended.xyz, self.config.voxel_size)
+            self._ended = self._ended.take(~np.isin(of_ended, keys))
 
     def _merge(self) -> None:
         """Sort the points of ended tracks into the voxels."""
