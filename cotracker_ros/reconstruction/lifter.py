@@ -166,7 +166,7 @@ class Lifter:
                 self.state.depth.clear()
             # Nearly every image is known to be usable by a few of its pixels.
             usable = depth.ndim == 2 and depth.size > 0
-            usable = usable and bool(np.any(depth[::16, ::16] > 0) or np.any(depth > 0))
+            usable = usable and bool(np.any(depth[::32, ::32] > 0) or np.any(depth > 0))
             if not usable:
                 self._count("depth_invalid", f"the depth image at {_seconds(stamp)} has no valid pixel")
             self.state.depth.add(DepthImage(stamp, frame_id, depth if usable else None))

@@ -26,7 +26,6 @@ from cotracker_ros.reconstruction.point_filters import (
     predicted,
     squares,
 )
-from cotracker_ros.reconstruction.poses import invert_pose, transform_points
 from cotracker_ros.reconstruction.types import PointMotion
 
 _NS = 1e-9
@@ -313,7 +312,9 @@ def feigned_speed(
     Returns:
         (N,) m/s; 0 where the position is unknown.
     """
-    shift = transform_points(invert_pose(now) - invert_pose(before), position)
+    # What is still is seen at R^T (p - t); this is the difference between both images.
+    turn = now[:3, :3] - before[:3, :3]
+    shift = position @ turn - (now[:3, 3] @ now[:3, :3] - before[:3, 3] @ before[:3, :3])
     return np.fmax(length(shift), 0.0) * (_FEIGNED / seconds)
 
 
