@@ -45,7 +45,7 @@ class BodyPoints:
         offsets = self.model @ pose[:, :3, :3].transpose(0, 2, 1)
         residuals = self.xyz - pose[:, None, :3, 3] - offsets
         pull = (self.information @ residuals[..., None])[..., 0]
-        return offsets, pull, np.einsum("bmi,bmi->bm", residuals, pull)
+        return offsets, pull, (residuals[..., None, :] @ pull[..., None])[..., 0, 0]
 
     def normal_equations(
         self, offsets: NDArray[np.float64], pull: NDArray[np.float64], weights: NDArray[np.float64]
@@ -84,7 +84,7 @@ def moved_by(
 
 def rotations(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the (B, 3, 3) rotations of rotation vectors (B, 3); `rigid.rotation_exp` for many."""
-    square = np.maximum(np.einsum("bi,bi->b", vectors, vectors), 1e-16)[:, None, None]
+    square = np.maximum(vectors[:, None] @ vectors[..., None], 1e-16)
     angle = np.sqrt(square)
     cross = (vectors @ _CROSS).reshape(-1, 3, 3)
     turn = np.sin(angle) / angle * cross + (1 - np.cos(angle)) / square * (cross @ cross)

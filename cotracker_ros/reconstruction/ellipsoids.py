@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cotracker_ros.reconstruction.matrix_stacks import inverse_symmetric
+_UPPER = (0, 1, 2, 4, 5, 8)  # of the nine entries of a matrix, those that tell the symmetric ones
+_COFACTORS = np.array([(3, 5, 4, 4), (2, 4, 1, 5), (1, 4, 2, 3), (0, 5, 2, 2), (1, 2, 0, 4), (0, 3, 1, 1)]).T
+"""Of which of these, by pairs, the products are, whose difference is the cofactor of each of them."""
+_FULL = (0, 1, 2, 1, 3, 4, 2, 4, 5)  # which of the six each of the nine entries is
 
 
 def ellipsoids(
@@ -23,7 +26,10 @@ def ellipsoids(
 def inverse(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the inverses of symmetric positive definite (..., 3, 3) matrices.
 
-    By cofactors, several times faster than LAPACK at this size.
+    By cofactors of all at once, several times faster than LAPACK at this size.
     """
-    stack = np.moveaxis(matrices, (-2, -1), (0, 1))
-    return np.moveaxis(inverse_symmetric(stack), (0, 1), (-2, -1))
+    upper = matrices.reshape(-1, 9).T.take(_UPPER, axis=0)
+    first, second, third, fourth = (upper.take(entries, axis=0) for entries in _COFACTORS)
+    cofactors = first * second - third * fourth
+    cofactors /= (upper[:3] * cofactors[:3]).sum(axis=0)
+    return cofactors.take(_FULL, axis=0).T.reshape(matrices.shape)

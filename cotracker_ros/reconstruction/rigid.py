@@ -123,22 +123,24 @@ def align_triples(
     Returns:
         (H, 3, 3) rotations and (H, 3) translations. Triples on one line give NaN.
     """
-    turn = _frames(target) @ np.swapaxes(_frames(source), -1, -2)
-    middle = source.mean(axis=1)
-    return turn, target.mean(axis=1) - np.einsum("hij,hj->hi", turn, middle)
+    middle, frames = _frames(np.concatenate([source, target]))
+    count = len(source)
+    turn = frames[count:] @ frames[:count].transpose(0, 2, 1)
+    return turn, middle[count:] - (turn @ middle[:count, :, None])[..., 0]
 
 
-def _frames(triples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (H, 3, 3) orthonormal frames, as columns, spanned by triangles (H, 3, 3)."""
+def _frames(triples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the middles (H, 3) of triangles (H, 3, 3) and the orthonormal frames, as columns, they span."""
     first, second = triples[:, 1] - triples[:, 0], triples[:, 2] - triples[:, 0]
     # The bisector of the two sides turns least when one of them is off.
+    bisector = (first + second) / 3
     normal = cross_products(first, second)
     area = np.sqrt((normal * normal).sum(axis=1, keepdims=True))
     with np.errstate(invalid="ignore", divide="ignore"):
         normal = np.where(area > _FLAT, normal / area, np.nan)
-        middle = triples.mean(axis=1) - triples[:, 0]
-        along = middle / np.sqrt((middle * middle).sum(axis=1, keepdims=True))
-    return np.stack([along, cross_products(normal, along), normal], axis=-1)
+        along = bisector / np.sqrt((bisector * bisector).sum(axis=1, keepdims=True))
+    frames = np.stack([along, cross_products(normal, along), normal], axis=-1)
+    return triples[:, 0] + bisector, frames
 
 
 def cross_products(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
