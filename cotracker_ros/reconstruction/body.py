@@ -301,6 +301,8 @@ def _datum(
 
 def join_body(state: BodiesState, body: Body, rows: NDArray[np.intp], points: Measured) -> None:
     """Make measured tracks members of a body where they are now."""
+    if not len(rows):
+        return
     turn = body.pose[:3, :3]
     model = (points.xyz[rows] - body.pose[:3, 3]) @ turn
     information = turn.T @ points.information(rows) @ turn

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.body_fits import BodyPoints, aligned, turned
-from cotracker_ros.reconstruction.body_paths import MIN_SEEN, along_path, at_rest
+from cotracker_ros.reconstruction.body_paths import MIN_SEEN, along_path, rest_errors
 from cotracker_ros.reconstruction.body_window import TrackWindow
 from cotracker_ros.reconstruction.ellipsoids import ellipsoids
 from cotracker_ros.reconstruction.poses import transform_points
@@ -102,7 +102,7 @@ def grow_group(
         return None
     fit = along_path(window, slots, rows, poses)
     noise = fit.noise(np.isin(rows, seeds))
-    keep = fit.follows(at_rest(window, slots, rows).chi2, noise)
+    keep = fit.follows(rest_errors(window, slots, rows), noise)
     if keep.sum() < min_members:
         return None
     # Another thing far away that seems to go along is a body of its own until both are merged.
@@ -129,26 +129,13 @@ def spread(points: NDArray[np.float64]) -> float:
     return float(np.sqrt(max(values[0] + values[1], 0.0)))
 
 
-def reach(points: NDArray[np.float64]) -> float:
-    """Return how far from the nearest of points (N, 3) another one may be to be of the same thing, m.
-
-    A track far away from the rest agrees with nearly any motion of theirs: a small turn explains it, and its
-    lever makes the turn wrong.
-    """
-    if len(points) < 2:
-        return np.inf
-    near = max(min(_NEAR, (len(points) - 1) // 2), 1)
-    squares = np.partition(_squared_distances(points, points), near, axis=1)[:, near]
-    middle = len(squares) // 2
-    return _REACH * math.sqrt(np.partition(squares, middle)[middle])
-
-
 def connected_parts(points: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return (N,) numbers of the parts of points (N, 3) that are within reach of each other, step by step.
 
     Points of one part have the same number.
     """
-    near = _squared_distances(points, points) <= reach(points) ** 2
+    squares = _squared_distances(points, points)
+    near = squares <= _squared_reach(squares)
     part = np.arange(len(points))
     while True:
         lower = np.where(near, part, len(points)).min(axis=1, initial=len(points))
@@ -161,14 +148,32 @@ def within_reach(points: NDArray[np.float64], others: NDArray[np.float64]) -> ND
     """Say which of points (N, 3) are within reach of others (M, 3)."""
     if not len(others):
         return np.zeros(len(points), np.bool_)
-    return np.asarray(_squared_distances(points, others).min(axis=1) <= reach(others) ** 2)
+    limit = _squared_reach(_squared_distances(others, others))
+    return np.asarray(_squared_distances(points, others).min(axis=1) <= limit)
+
+
+def _squared_reach(squares: NDArray[np.float64]) -> float:
+    """Return how far from the nearest of points another one may be to be of the same thing, squared, m^2.
+
+    A track far away from the rest agrees with nearly any motion of theirs: a small turn explains it, and its
+    lever makes the turn wrong.
+
+    Args:
+        squares: (N, N) squared distances between the points, m^2.
+    """
+    count = len(squares)
+    if count < 2:
+        return np.inf
+    near = max(min(_NEAR, (count - 1) // 2), 1)
+    nearest = np.partition(squares, near, axis=1)[:, near]
+    return _REACH**2 * float(np.partition(nearest, count // 2)[count // 2])
 
 
 def _squared_distances(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (N, M) m^2 between points (N, 3) and others (M, 3)."""
     middle = others.mean(axis=0)  # what cancels out is small about it
     a, b = points - middle, others - middle
-    squares = np.einsum("ni,ni->n", a, a)[:, None] + np.einsum("ni,ni->n", b, b) - 2 * a @ b.T
+    squares = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1) - 2 * a @ b.T
     return np.asarray(np.maximum(squares, 0.0))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.body_window import COLUMNS, ROWS, TrackWindow
+from cotracker_ros.reconstruction.ellipsoids import inverse_entries
 
 FOLLOWS = 2.5  # squared error for each degree of freedom of a track that follows a path, at most
 SLIDES = 20.0  # squared sigmas of a straight motion away from the path, three degrees of freedom, at most
@@ -26,6 +27,9 @@ _PLACES = [4 * a + b[:, None] for a, b in _PAIRS]
 """Of the factors in the products that take quadrics to another frame, among the 16 entries of its pose."""
 _FULL = np.zeros((4, 4), np.intp)  # which of the ten entries each entry of the matrix is
 _FULL[ROWS, COLUMNS] = _FULL[COLUMNS, ROWS] = np.arange(len(ROWS))
+_SQUARE, _LINEAR, _CONSTANT = _FULL[:3, :3], _FULL[:3, 3], _FULL[3, 3]
+_UPPER = np.flatnonzero(COLUMNS < 3)  # those of the (3, 3) part
+_POWERS = np.arange(3)[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +92,17 @@ class PathFit:
 
     def information(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return (M, 3, 3) inverse covariances of `place`, 1/m^2, of some of the tracks."""
-        return np.asarray(self.quadric[_FULL[:3, :3]][:, :, rows].transpose(2, 0, 1))
+        return np.asarray(self.quadric[_SQUARE][:, :, rows].transpose(2, 0, 1))
+
+    def of(self, rows: NDArray[np.intp]) -> PathFit:
+        """Return the fit of some of the tracks."""
+        return PathFit(
+            chi2=self.chi2[rows],
+            freedom=self.freedom[rows],
+            slide=self.slide[rows],
+            place=self.place[rows],
+            quadric=self.quadric[:, rows],
+        )
 
 
 def along_path(
@@ -116,6 +130,12 @@ def at_rest(window: TrackWindow, slots: NDArray[np.intp], rows: NDArray[np.intp]
     sums = (weights @ quadrics).reshape(2, -1, len(ROWS)).transpose(0, 2, 1)
     total, timed = np.ascontiguousarray(sums)
     return _fit(window, slots, rows, total, timed)
+
+
+def rest_errors(window: TrackWindow, slots: NDArray[np.intp], rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return only the `chi2` (N,) of `at_rest`."""
+    total = window.quadric[window.at(slots, rows)].sum(axis=0)
+    return np.maximum(_best(np.ascontiguousarray(total.T))[2], 0.0)
 
 
 def displacement(window: TrackWindow, slots: NDArray[np.intp], rows: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -162,14 +182,10 @@ def _fit(
     """Return the fit by sums (10, N) of quadrics in the moving frame, plain and weighted by their times."""
     across = window.across[window.at(slots, rows)]
     seen = (across > 0).sum(axis=0)
-    covariance = _inverse(total, never=seen == 0)
-    linear = -total[_FULL[:3, 3]]
-    place = _times(covariance, linear)
-    chi2 = total[_FULL[3, 3]] - (linear * place).sum(axis=0)
+    covariance, place, chi2 = _best(total)
     # At the best place all pulls cancel out, so their times' mean need not be taken out of the sum.
-    pull = -timed[_FULL[:3, 3]] - _times(timed, place)
-    time = window.seconds(slots)
-    weight, first, second = np.stack((np.ones(len(slots)), time, time * time)) @ across
+    pull = -timed[_LINEAR] - _times(timed[_SQUARE], place)
+    weight, first, second = window.seconds(slots) ** _POWERS @ across
     weight = np.maximum(weight, 1e-12)
     moment = np.maximum(second / weight - (first / weight) ** 2, 1e-12)
     slide = (pull * _times(covariance, pull)).sum(axis=0) / moment
@@ -182,16 +198,21 @@ def _fit(
     )
 
 
-def _inverse(quadric: NDArray[np.float64], never: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return (10, N) quadrics with the inverses of their (3, 3) parts, where `never` (N,) is not."""
-    a, b, c, _, d, e, _, f, _, _ = quadric
-    result = np.zeros_like(quadric)
-    result[0], result[1], result[2] = d * f - e * e, c * e - b * f, b * e - c * d
-    result[4], result[5], result[7] = a * f - c * c, b * c - a * e, a * d - b * b
-    result /= np.where(never, 1.0, a * result[0] + b * result[1] + c * result[2])
-    return result
+def _best(
+    quadric: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return where quadrics (10, N) are least, and how much they are there.
+
+    Returns:
+        The inverses (3, 3, N) of their (3, 3) parts, zero for quadrics of zeros; the places (3, N), m; and
+        the squared errors (N,).
+    """
+    covariance = inverse_entries(quadric[_UPPER]).reshape(3, 3, -1)
+    linear = -quadric[_LINEAR]
+    place = _times(covariance, linear)
+    return covariance, place, quadric[_CONSTANT] - (linear * place).sum(axis=0)
 
 
-def _times(quadric: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the products (3, N) of the (3, 3) parts of quadrics (10, N) with vectors (3, N)."""
-    return np.asarray((quadric[_FULL[:3, :3]] * vectors).sum(axis=1))
+def _times(matrices: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the products (3, N) of (3, 3, N) matrices with vectors (3, N)."""
+    return np.asarray((matrices * vectors).sum(axis=1))

@@ -25,7 +25,14 @@ from cotracker_ros.reconstruction.body_grouping import (
     grow_group,
     within_reach,
 )
-from cotracker_ros.reconstruction.body_paths import MIN_SEEN, along_path, at_rest, displacement, leverage
+from cotracker_ros.reconstruction.body_paths import (
+    MIN_SEEN,
+    along_path,
+    at_rest,
+    displacement,
+    leverage,
+    rest_errors,
+)
 from cotracker_ros.reconstruction.body_window import Measured, places
 from cotracker_ros.reconstruction.poses import invert_pose, transform_points
 from cotracker_ros.reconstruction.rigid import align, difference, rotation_log
@@ -122,18 +129,21 @@ def tend_body(state: BodiesState, config: BodiesConfig, points: Measured) -> Non
     both = np.concatenate([own, free])
     path = along_path(window, slots, both, body.path[slots])
     noise = path.noise(slice(len(own)))
+    keeps = path.judged & path.stays()
     strays = (path.judged & ~path.stays(noise))[: len(own)]
+    model = members.model[own]
     if not body.label:
-        part = connected_parts(members.model[own])
+        part = connected_parts(model)
         strays |= np.bincount(part, minlength=1)[part] < config.min_members
     members.stray(own, strays)
-    if len(free):
-        still = np.concatenate([np.zeros(len(own)), at_rest(window, slots, free).chi2])
-        lever = leverage(path.place, members.model[own])
-        joining = path.follows(still, noise * (1.0 + lever))[len(own) :]
-        if not body.label:
-            joining &= within_reach(path.place[len(own) :], members.model[own])
-        join_body(state, body, free[joining], points)
+    near = np.flatnonzero(keeps[len(own) :])
+    if not len(near):
+        return
+    fit, free = path.of(near + len(own)), free[near]
+    joining = fit.follows(rest_errors(window, slots, free), noise * (1.0 + leverage(fit.place, model)))
+    if not body.label:
+        joining &= within_reach(fit.place, model)
+    join_body(state, body, free[joining], points)
 
 
 def _moves(body: Body, model: NDArray[np.float64], slots: NDArray[np.intp], least: float) -> bool:
@@ -358,6 +368,6 @@ def _share_along(state: BodiesState, slots: NDArray[np.intp], body: Body, rows: 
     if len(useful) < MIN_SEEN:
         return 0.0
     fit = along_path(state.window, useful, rows, body.path[useful])
-    if fit.follows(at_rest(state.window, useful, rows).chi2).mean() < _SHOWS:
+    if fit.follows(rest_errors(state.window, useful, rows)).mean() < _SHOWS:
         return 0.0
     return float((fit.judged & fit.stays()).mean())
