@@ -67,6 +67,8 @@ def follow_bodies(
 def follow_labels(state: BodiesState, config: BodiesConfig, points: Measured) -> None:
     """Make bodies of tracks with a common label, and let further tracks of a label join its body."""
     members = state.members
+    if not members.names:
+        return
     free = (members.code > 0) & (members.body == 0) & (members.former == 0) & points.seen
     if not free.any():
         return
@@ -110,7 +112,8 @@ def _slip(bodies: list[Body], state: BodiesState, config: BodiesConfig, camera: 
     for body in bodies:
         own = members.model[members.of(body.id)].ravel()
         radius = math.sqrt(3.0 * float(own @ own) / max(len(own), 1))
-        way = (math.hypot(*body.twist[:3]) + radius * math.hypot(*body.twist[3:])) * state.seconds
+        twist = body.twist.tolist()
+        way = (math.hypot(*twist[:3]) + radius * math.hypot(*twist[3:])) * state.seconds
         error = math.hypot(state.bearing * math.dist(body.pose[:3, 3], camera[:3, 3]), config.sigma_floor)
         body.slip += config.slip * (1.0 + _FEW_SLIP / max(body.support, 1.0)) * way / max(error, 1e-9)
 
@@ -226,7 +229,8 @@ def _move(body: Body, result: Correction, row: int, stamp: int) -> None:
     if not body.moved:
         body.moved, body.moved_at = True, stamp
     surprise = min(float(result.surprise[row]) / 6, _MOST_SURPRISED)
-    body.agility = float(np.clip(body.agility * np.exp(_LEARN * (surprise - 1)), *_AGILITY))
+    least, most = _AGILITY
+    body.agility = min(max(body.agility * math.exp(_LEARN * (surprise - 1)), least), most)
 
 
 def _still_there(

@@ -63,7 +63,7 @@ class Members:
 
     def of(self, body: int) -> NDArray[np.intp]:
         """Return the rows of the members of a body."""
-        return np.flatnonzero(self.body == body)
+        return (self.body == body).nonzero()[0]
 
     def join(
         self,
