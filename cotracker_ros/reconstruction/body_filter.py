@@ -153,12 +153,13 @@ def correct(
         shift = np.stack([difference(new, old) for new, old in zip(start, states.pose, strict=True)])
     covariance, taken = states.covariance, points.seen_from(pose)
     for iteration in range(_ITERATIONS):
-        offsets, pull, squared = taken.errors(pose)
+        equations = taken.linearised(pose)
+        squared = equations.squared
         if iteration == 0:
             weights = 1.0 / (alike * (1.0 + squared / SOFT**2))
         else:
             weights = (squared < gate_sigmas**2) / alike
-        normal, right = taken.normal_equations(offsets, pull, weights)
+        normal, right = equations.normal(weights)
         if iteration == 0:
             surprise = _surprise(normal, right + (normal @ shift[..., None])[..., 0], covariance)
             covariance = covariance * np.maximum(1.0, surprise / _SURPRISE)[:, None, None]
@@ -170,7 +171,7 @@ def correct(
         if iteration > 0 and (left * step).sum(axis=1).max() < _SMALL:
             break
     else:
-        _, _, squared = taken.errors(pose)
+        squared = taken.errors(pose)
     agrees = points.there & (squared < gate_sigmas**2)
     agreeing = agrees.sum(axis=1)
     noise = (agrees * squared).sum(axis=1) / np.maximum(3 * agreeing, 1)
@@ -188,7 +189,7 @@ def _surprise(
     normal: NDArray[np.float64], right: NDArray[np.float64], covariance: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return (B,) squared innovations in sigmas: of the pose that the points alone would give."""
-    scale = np.trace(normal, axis1=1, axis2=2)[:, None, None]
+    scale = normal.trace(axis1=1, axis2=2)[:, None, None]
     solvable = normal + 1e-9 * scale * _EYE
     spread = solvable + solvable @ covariance[:, :6, :6] @ solvable
     return np.asarray((np.linalg.solve(spread, right[..., None])[..., 0] * right).sum(axis=1))

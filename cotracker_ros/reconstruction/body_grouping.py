@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cotracker_ros.reconstruction.body_fits import BodyPoints, aligned, turned
+from cotracker_ros.reconstruction.body_fits import BodyPoints, aligned, median, turned
 from cotracker_ros.reconstruction.body_paths import MIN_SEEN, along_path, rest_errors
 from cotracker_ros.reconstruction.body_window import TrackWindow
 from cotracker_ros.reconstruction.ellipsoids import ellipsoids
@@ -101,7 +101,9 @@ def grow_group(
     if poses is None:
         return None
     fit = along_path(window, slots, rows, poses)
-    noise = fit.noise(np.isin(rows, seeds))
+    among = np.zeros(len(window.ids), np.bool_)
+    among[seeds] = True
+    noise = fit.noise(among[rows])
     keep = fit.follows(rest_errors(window, slots, rows), noise)
     if keep.sum() < min_members:
         return None
@@ -241,14 +243,14 @@ def _closest(
         return rows, pose
     middle = len(rows) // 2
     best = poses[[np.argmin(np.partition(errors, middle, axis=1)[:, middle])]]
-    best, _ = aligned(best, points, _robust_cutoff(points.errors(best)[2]))
-    squared = points.errors(best)[2]
+    best, _ = aligned(best, points, _robust_cutoff(points.errors(best)))
+    squared = points.errors(best)
     return rows[squared[0] < _robust_cutoff(squared) ** 2], best[0]
 
 
 def _robust_cutoff(squared: NDArray[np.float64]) -> float:
     """Return beyond how many sigmas one of squared errors (1, M) is not like the rest."""
-    noise = float(np.median(squared)) / _CHI2_MEDIAN * (1 + 5 / (squared.size - 3)) ** 2
+    noise = median(squared[0]) / _CHI2_MEDIAN * (1 + 5 / (squared.size - 3)) ** 2
     return _CUTOFF * math.sqrt(min(noise, 1.0))
 
 

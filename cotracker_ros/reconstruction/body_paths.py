@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cotracker_ros.reconstruction.body_fits import median
 from cotracker_ros.reconstruction.body_window import COLUMNS, ROWS, TrackWindow
 from cotracker_ros.reconstruction.ellipsoids import inverse_entries
 
@@ -69,7 +70,7 @@ class PathFit:
         """
         ratio = self.ratio[rows][self.judged[rows]]
         # A path by N tracks has six unknowns for 3 N measurements in each image.
-        return min(float(np.median(ratio)) / (1 - 2 / len(ratio)), 1.0) if len(ratio) > 2 else 1.0
+        return min(median(ratio) / (1 - 2 / len(ratio)), 1.0) if len(ratio) > 2 else 1.0
 
     def stays(self, noise: float | NDArray[np.float64] = 1.0) -> NDArray[np.bool_]:
         """Say which tracks keep their places in the moving frame.
