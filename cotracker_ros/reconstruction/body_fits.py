@@ -72,7 +72,7 @@ class Equations:
     squared: NDArray[np.float64]
 
     def normal(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return (B, 6, 6) normal matrices and (B, 6) right sides; `weights` (B, M) is how much each counts."""
+        """Return (B, 6, 6) normal matrices and (B, 6) right sides of points counted by `weights` (B, M)."""
         bodies = len(weights)
         weighted = (self.weighted * weights[..., None, None]).reshape(bodies, -1, 7)
         product = self.rows.reshape(bodies, -1, 7).transpose(0, 2, 1) @ weighted
@@ -115,7 +115,7 @@ def rotations(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def aligned(
-    start: NDArray[np.float64], points: BodyPoints, cutoff: float, *, far: bool = False
+    start: NDArray[np.float64], points: BodyPoints, cutoff: float, *, far: bool = False, steps: int = _STEPS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the (B, 4, 4) poses that suit the points best, and Tukey's weights (B, M) of the points.
 
@@ -124,15 +124,29 @@ def aligned(
         points: The points.
         cutoff: Errors of so many sigmas have no weight.
         far: The start may be far off; in the first step all points have a weight (Cauchy's).
+        steps: How often the poses are improved.
     """
     pose = start
-    for step in range(_STEPS):
+    for step in range(steps):
         equations = points.linearised(pose)
         if far and step == 0:
             weights = 1.0 / (1.0 + equations.squared / SOFT**2)
         else:
-            weights = np.maximum(1 - equations.squared / cutoff**2, 0.0) ** 2
+            weights = _tukey(equations.squared, cutoff)
         normal, right = equations.normal(weights)
         normal += _REGULAR * np.maximum(normal.trace(axis1=1, axis2=2), 1.0)[:, None, None]
         pose = turned(pose, np.asarray(np.linalg.solve(normal, right[..., None])[..., 0]))
     return pose, weights
+
+
+def weighed(
+    start: NDArray[np.float64], points: BodyPoints, cutoff: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the weights (B, M) of `aligned`, and the poses (B, 4, 4) without its last step."""
+    pose, _ = aligned(start, points, cutoff, steps=_STEPS - 1)
+    return _tukey(points.errors(pose), cutoff), pose
+
+
+def _tukey(squared: NDArray[np.float64], cutoff: float) -> NDArray[np.float64]:
+    """Return Tukey's weights for squared errors in sigmas."""
+    return np.asarray(np.maximum(1 - squared / cutoff**2, 0.0) ** 2)

@@ -197,7 +197,8 @@ def _measure(
             agrees[k, :count] = again.agrees[0]
         trusted[k] = True
         _move(body, result, row, state.stamp)
-        body.drift = float(members.drift[rows[agrees[k, :count]]].mean())
+        drift = members.drift[rows[agrees[k, :count]]]
+        body.drift = float(drift.sum()) / len(drift)
     sure = taken.there & trusted[:, None]
     members.judge(sight.rows[sure], agrees[sure], config.leave_after)
     _refine(sight, agrees & sure, members, points)

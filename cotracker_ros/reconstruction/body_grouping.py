@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cotracker_ros.reconstruction.body_fits import BodyPoints, aligned, median, turned
+from cotracker_ros.reconstruction.body_fits import BodyPoints, aligned, median, turned, weighed
 from cotracker_ros.reconstruction.body_paths import MIN_SEEN, along_path, rest_errors
 from cotracker_ros.reconstruction.body_window import TrackWindow
 from cotracker_ros.reconstruction.ellipsoids import ellipsoids
@@ -213,7 +213,7 @@ def _between(
         xyz=np.repeat(before[None], count, axis=0),
         information=np.repeat(information[None], count, axis=0),
     )
-    grown, weights = aligned(poses[best], points, _CUTOFF)
+    weights, grown = weighed(poses[best], points, _CUTOFF)
     row = int(np.argmax(weights.sum(axis=1)))
     alike = np.flatnonzero(weights[row] > 0)
     points = BodyPoints(after[alike], before[None, alike], information[None, alike])
@@ -237,10 +237,10 @@ def _closest(
         poses: (H, 4, 4) the hypotheses.
         points: The tracks, of one body.
         rows: (M,) their rows.
-        pose: (4, 4) the motion on which all of them agree.
+        pose: (4, 4) the motion on which all of them agree, nearly.
     """
     if len(rows) <= 3:
-        return rows, pose
+        return rows, aligned(pose[None], points, _CUTOFF, steps=1)[0][0]
     middle = len(rows) // 2
     best = poses[[np.argmin(np.partition(errors, middle, axis=1)[:, middle])]]
     best, _ = aligned(best, points, _robust_cutoff(points.errors(best)))
@@ -277,7 +277,7 @@ def _halfway(
         xyz=window.xyz[middle, columns][None],
         information=_difference_information(window, middle, now, columns)[None],
     )
-    return int(np.count_nonzero(aligned(start, points, 2 * _CUTOFF)[1]))
+    return int(np.count_nonzero(weighed(start, points, 2 * _CUTOFF)[0]))
 
 
 def _difference_information(

@@ -58,8 +58,8 @@ class Members:
             setattr(self, name, new)
         self.ids, self.labels = ids, labels
         self.names = tuple(sorted(set(labels) - {""}))
-        codes = {name: code for code, name in enumerate(self.names, 1)}
-        self.code = np.array([codes.get(label, 0) for label in labels], np.int64)
+        codes = {name: code for code, name in enumerate(("", *self.names))}
+        self.code = np.fromiter(map(codes.__getitem__, labels), np.int64, len(labels))
 
     def of(self, body: int) -> NDArray[np.intp]:
         """Return the rows of the members of a body."""

@@ -32,7 +32,7 @@ class Measured:
 
     Attributes:
         xyz: (N, 3) m, zero where not measured.
-        ray: (N, 3) unit vectors from the camera.
+        ray: (N, 3) unit vectors from the camera, zero where not measured.
         across: (N,) information across the ray, 1/m^2; zero where not measured.
         along: (N,) information along the ray, 1/m^2; zero where not measured.
     """
@@ -94,14 +94,14 @@ def measured(
         sigma_floor: m.
         noise: Variance as a multiple of all that.
     """
-    seen = (tracks.source == DepthSource.MEASURED) & np.isfinite(tracks.sigma)
     xyz = tracks.xyz.astype(np.float64)
-    seen &= np.isfinite(xyz.sum(axis=1))
-    xyz[~seen] = 0.0
     offset = xyz - camera[:3, 3]
-    distance = np.maximum(np.sqrt(np.einsum("ni,ni->n", offset, offset)), 1e-6)
-    across = (bearing_sigma * distance) ** 2 + sigma_floor**2
-    along = np.where(seen, tracks.sigma, 0.0).astype(np.float64) ** 2 + sigma_floor**2
+    squared = np.einsum("ni,ni->n", offset, offset)
+    seen = (tracks.source == DepthSource.MEASURED) & np.isfinite(squared + tracks.sigma)
+    xyz[~seen] = offset[~seen] = squared[~seen] = 0.0
+    distance = np.maximum(np.sqrt(squared), 1e-6)
+    across = bearing_sigma**2 * squared + sigma_floor**2
+    along = tracks.sigma.astype(np.float64) ** 2 + sigma_floor**2
     return Measured(
         xyz=xyz,
         ray=offset / distance[:, None],
