@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cotracker_ros.reconstruction.focal_lever import carried, lever_of
+from cotracker_ros.reconstruction.ids import rows_of
 from cotracker_ros.reconstruction.matrix_stacks import (
     inverse_symmetric,
     product,
@@ -91,16 +92,16 @@ def in_order(landmarks: Landmarks, ids: ArrayLike) -> Landmarks:
     wanted = np.asarray(ids, dtype=np.uint32)
     if np.array_equal(wanted, landmarks.ids):
         return landmarks
-    result = no_landmarks(wanted)
-    if not len(landmarks) or not len(wanted):
-        return result
-    order = np.argsort(landmarks.ids)
-    place = np.minimum(np.searchsorted(landmarks.ids, wanted, sorter=order), len(landmarks) - 1)
-    source = order[place]
-    same = landmarks.ids[source] == wanted
+    if not len(landmarks):
+        return no_landmarks(wanted)
+    rows, known = rows_of(wanted, landmarks.ids)
+    new = np.flatnonzero(~known)
+    blank = no_landmarks(wanted[new])
+    taken = {}
     for item in fields(Landmarks):
-        getattr(result, item.name)[same] = getattr(landmarks, item.name)[source[same]]
-    return result
+        taken[item.name] = getattr(landmarks, item.name).take(rows, axis=0)
+        taken[item.name][new] = getattr(blank, item.name)
+    return Landmarks(**taken)
 
 
 def either(one: Landmarks, other: Landmarks) -> Landmarks:
@@ -134,9 +135,9 @@ def fuse(
             of one place, are much the same from one image to the next, so more images do not help as much.
     """
     used = rows[agrees]
-    uvw, _ = seen_from(fit.pose, landmarks.position[used])
+    uvw, _ = seen_from(fit.pose, landmarks.position.take(used, axis=0))
     by_point = derivatives_by_point(fit.pose, uvw)
-    covariance = stacked(landmarks.covariance[used]) * (1 + 1 / memory)
+    covariance = stacked(landmarks.covariance.take(used, axis=0)) * (1 + 1 / memory)
     residual, noise = errors.residual.compress(agrees, axis=1), errors.noise.compress(agrees, axis=2)
     inverse = inverse_symmetric(propagated(by_point, covariance) + noise)
     gain = product(np.einsum("abm,cbm->acm", covariance, by_point), inverse)
