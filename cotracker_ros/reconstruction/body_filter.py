@@ -161,7 +161,8 @@ def correct(
             weights = (squared < gate_sigmas**2) / alike
         normal, right = equations.normal(weights)
         if iteration == 0:
-            surprise = _surprise(normal, right + (normal @ shift[..., None])[..., 0], covariance)
+            innovation = right if start is None else right + (normal @ shift[..., None])[..., 0]
+            surprise = _surprise(normal, innovation, covariance)
             covariance = covariance * np.maximum(1.0, surprise / _SURPRISE)[:, None, None]
             prior = covariance[:, :6, :6]
         step = (prior @ right[..., None])[..., 0] - shift

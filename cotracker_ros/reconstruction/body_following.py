@@ -126,17 +126,19 @@ class _Sight:
         bodies: B bodies.
         states: Where they should be.
         rows: (B, M) rows of their measured members, where `members` says that there is one.
-        members: Their measured members.
+        counts: How many measured members each of them has.
+        members: They.
     """
 
     bodies: list[Body]
     states: BodyStates
     rows: NDArray[np.intp]
+    counts: list[int]
     members: MemberPoints
 
     def rows_of(self, k: int) -> NDArray[np.intp]:
         """Return the rows of the measured members of one body."""
-        return self.rows[k, : int(self.members.there[k].sum())]
+        return self.rows[k, : self.counts[k]]
 
 
 def _sight(bodies: list[Body], expected: BodyStates, state: BodiesState, points: Measured) -> _Sight | None:
@@ -150,14 +152,14 @@ def _sight(bodies: list[Body], expected: BodyStates, state: BodiesState, points:
         return None
     if len(enough) < len(bodies):
         bodies, expected = [bodies[k] for k in enough], expected.of(enough)
-    counts = np.array([len(found[k]) for k in enough])
-    there = np.arange(counts.max()) < counts[:, None]
+    counts = [len(found[k]) for k in enough]
+    there = np.arange(max(counts)) < np.array(counts)[:, None]
     rows = np.full(there.shape, found[enough[0]][0])
     rows[there] = np.concatenate([found[k] for k in enough])
     taken = MemberPoints(
         there, members.model[rows], members.covariance[rows], points.xyz[rows], points.covariance(rows)
     )
-    return _Sight(bodies, expected, rows, taken)
+    return _Sight(bodies, expected, rows, counts, taken)
 
 
 def _measure(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+_EYE = np.eye(3)
 _UPPER = (0, 1, 2, 4, 5, 8)  # of the nine entries of a symmetric matrix, those that tell the others
 _FULL = (0, 1, 2, 1, 3, 4, 2, 4, 5)  # which of these six each of the nine is
 _COFACTORS = np.array([(3, 5, 4, 4), (2, 4, 1, 5), (1, 4, 2, 3), (0, 5, 2, 2), (1, 2, 0, 4), (0, 3, 1, 1)]).T
 """Of which of the six, by pairs, the products are, whose difference is the cofactor of each."""
+_NO_MATRIX = 1e-300  # determinant: what is less is that of zeros
 
 
 def ellipsoids(
@@ -18,9 +20,8 @@ def ellipsoids(
 
     Variances give covariances, inverse variances give information.
     """
-    outer = ray[..., :, None] * (ray * (along - across)[..., None])[..., None, :]
-    outer[..., (0, 1, 2), (0, 1, 2)] += across[..., None]
-    return outer
+    longer = ray * (along - across)[..., None]
+    return np.asarray(ray[..., :, None] * longer[..., None, :] + across[..., None, None] * _EYE)
 
 
 def inverse(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -40,5 +41,5 @@ def inverse_entries(upper: NDArray[np.float64]) -> NDArray[np.float64]:
     first, second, third, fourth = (upper.take(entries, axis=0) for entries in _COFACTORS)
     cofactors = first * second - third * fourth
     determinant = (upper[:3] * cofactors[:3]).sum(axis=0)
-    cofactors /= np.where(determinant == 0.0, 1.0, determinant)
+    cofactors /= np.maximum(determinant, _NO_MATRIX)
     return cofactors.take(_FULL, axis=0)
