@@ -155,8 +155,6 @@ class BodiesState:
         images: Images since the state was made.
         tended: How often a body's members were looked at.
         noise: Variance of measurements as a multiple of what they claim, from 1 up, by tracks at rest.
-        restless: Ids of tracks in no body that were last found not to stand still: they moved, or drifted.
-        moving: Ids of those that certainly moved.
         looks: The last groups that moved alike.
         candidate: Those that are looked at next.
         regrouped: How many of the parts of regrouping were done.
@@ -176,8 +174,6 @@ class BodiesState:
     images: int = 0
     tended: int = 0
     noise: float = 1.0
-    restless: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
-    moving: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
     looks: list[Look] = field(default_factory=list)
     candidate: Candidate | None = None
     regrouped: int = 0

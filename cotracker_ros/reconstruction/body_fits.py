@@ -27,9 +27,9 @@ class BodyPoints:
 
     Attributes:
         model: (B, M, 3) or (M, 3) position in the body's frame, m.
-        xyz: (B, M, 3) measured position in the fixed frame, m.
-        information: (B, M, 3, 3) inverse covariance of where they are seen less where the body has them,
-            1/m^2; zero where there is no point.
+        xyz: (B, M, 3) or (1, M, 3) measured position in the fixed frame, m.
+        information: (B, M, 3, 3) or (1, M, 3, 3) inverse covariance of where they are seen less where the
+            body has them, 1/m^2; zero where there is no point.
     """
 
     model: NDArray[np.float64]
@@ -43,7 +43,7 @@ class BodyPoints:
 
     def linearised(self, pose: NDArray[np.float64]) -> Equations:
         """Return the equations of the points about the poses (B, 4, 4) of the bodies."""
-        bodies, members, _ = self.xyz.shape
+        bodies, members = len(pose), self.xyz.shape[1]
         offsets = self._offsets(pose)
         rows = np.empty((bodies, members, 3, 7))
         rows[..., :3] = _AXES

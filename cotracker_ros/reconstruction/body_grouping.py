@@ -205,14 +205,9 @@ def _between(
     scores = np.maximum(1 - errors / _CUTOFF**2, 0.0).sum(axis=1)
     best = np.argsort(-scores, kind="stable")[:_GROWN]
     best = best[scores[best] > _WORTHWHILE]
-    count = len(best)
-    if not count:
+    if not len(best):
         return rows[:0], np.eye(4)
-    points = BodyPoints(
-        model=after,
-        xyz=np.repeat(before[None], count, axis=0),
-        information=np.repeat(information[None], count, axis=0),
-    )
+    points = BodyPoints(after, before[None], information[None])
     weights, grown = weighed(poses[best], points, _CUTOFF)
     row = int(np.argmax(weights.sum(axis=1)))
     alike = np.flatnonzero(weights[row] > 0)

@@ -11,7 +11,10 @@ from cotracker_ros.reconstruction.body_window import places
 from cotracker_ros.reconstruction.ellipsoids import inverse
 
 _PULL = 3.0  # sigmas that a track was off its body before it was found to be off
-_ARRAYS = ("body", "former", "model", "information", "covariance", "drift", "misses", "strayed")
+_ARRAYS = (
+    *("body", "former", "model", "information", "covariance", "drift", "misses", "strayed"),
+    *("restless", "moving"),
+)
 _MEMORY = 60.0  # images: a place on a body is a mean over about the last so many measurements
 
 
@@ -33,6 +36,8 @@ class Members:
             when it was first seen.
         misses: (N,) int64, images in which the track contradicted its body, less those in which it agreed.
         strayed: (N,) bool, the track was last found to slide away from its body.
+        restless: (N,) bool, the track, of no body, was last found not to stand still: it moved, or drifted.
+        moving: (N,) bool, it certainly moved.
     """
 
     ids: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
@@ -47,6 +52,8 @@ class Members:
     drift: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     misses: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     strayed: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    restless: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    moving: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     def follow(self, ids: NDArray[np.uint32], labels: tuple[str, ...]) -> None:
         """Put the tracks into the order of `ids`; others are forgotten, new ones are in no body."""

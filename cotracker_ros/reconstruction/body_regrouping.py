@@ -66,7 +66,7 @@ def find_moving(state: BodiesState, config: BodiesConfig, points: Measured) -> N
     members = state.members
     rows = np.flatnonzero((members.body == 0) & points.seen)
     slots = state.window.recent(config.window_seconds, _IMAGES)
-    state.restless = state.moving = members.ids[:0]
+    members.restless, members.moving = np.zeros((2, len(members.ids)), np.bool_)
     if len(slots) < MIN_SEEN or not len(rows):
         return
     rest = at_rest(state.window, slots, rows)
@@ -77,9 +77,9 @@ def find_moving(state: BodiesState, config: BodiesConfig, points: Measured) -> N
         ratio = float(np.partition(ratios, low)[low]) / _LOW_RATIO
         state.noise += _LEARN * (min(max(ratio, 1.0), _MOST_NOISE) - state.noise)
     rows = rows[known & (rest.slide > _MOVES)]
-    state.restless = members.ids[rows]
+    members.restless[rows] = True
     rows = rows[_beyond_drift(state, slots, rows) > _least(state, config, points.xyz[rows])]
-    state.moving = members.ids[rows]
+    members.moving[rows] = True
 
 
 def _least(state: BodiesState, config: BodiesConfig, xyz: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -159,9 +159,7 @@ def _moves(body: Body, model: NDArray[np.float64], slots: NDArray[np.intp], leas
 def _may_join(state: BodiesState, body: Body, points: Measured) -> NDArray[np.intp]:
     """Return the rows of measured, restless tracks without a body that the body may take."""
     members = state.members
-    rows, known = places(members.ids, state.restless)
-    rows = rows[known]
-    rows = rows[points.seen[rows] & (members.body[rows] == 0)]
+    rows = np.flatnonzero(members.restless & points.seen & (members.body == 0))
     code, former = members.code[rows], members.former[rows]
     if not body.label:
         return rows[(code == 0) | (former != 0)]
@@ -220,9 +218,7 @@ def grow_body(state: BodiesState, config: BodiesConfig, points: Measured, candid
 
 def _moving_rows(state: BodiesState, points: Measured) -> NDArray[np.intp]:
     """Return the rows of measured tracks without a body that certainly moved."""
-    rows, known = places(state.members.ids, state.moving)
-    rows = rows[known]
-    return np.sort(rows[points.seen[rows] & (state.members.body[rows] == 0)])
+    return np.flatnonzero(state.members.moving & points.seen & (state.members.body == 0))
 
 
 def _is_filled(state: BodiesState, config: BodiesConfig, slots: NDArray[np.intp]) -> bool:
