@@ -296,7 +296,7 @@ def _neighbours(points: NDArray[np.float64], generator: np.random.Generator) -> 
     first = generator.integers(0, near, _HYPOTHESES)
     second = (first + generator.integers(1, near, _HYPOTHESES)) % near
     rows = np.arange(_HYPOTHESES)
-    return np.stack([seeds, nearest[rows, first], nearest[rows, second]], axis=1)
+    return np.array([seeds, nearest[rows, first], nearest[rows, second]]).T
 
 
 def _path(window: TrackWindow, slots: NDArray[np.intp], rows: NDArray[np.intp]) -> NDArray[np.float64] | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.body_fits import median
 from cotracker_ros.reconstruction.body_window import COLUMNS, ROWS, TrackWindow
-from cotracker_ros.reconstruction.ellipsoids import inverse_entries
+from cotracker_ros.reconstruction.ellipsoids import inverse, inverse_entries
 
 FOLLOWS = 2.5  # squared error for each degree of freedom of a track that follows a path, at most
 SLIDES = 20.0  # squared sigmas of a straight motion away from the path, three degrees of freedom, at most
@@ -30,6 +30,7 @@ _FULL = np.zeros((4, 4), np.intp)  # which of the ten entries each entry of the 
 _FULL[ROWS, COLUMNS] = _FULL[COLUMNS, ROWS] = np.arange(len(ROWS))
 _SQUARE, _LINEAR, _CONSTANT = _FULL[:3, :3], _FULL[:3, 3], _FULL[3, 3]
 _UPPER = np.flatnonzero(COLUMNS < 3)  # those of the (3, 3) part
+_EYE = np.eye(3)
 _POWERS = np.arange(3)[:, None]
 
 
@@ -160,9 +161,8 @@ def leverage(points: NDArray[np.float64], members: NDArray[np.float64]) -> NDArr
     middle = members.mean(axis=0)
     arm, offset = points - middle, members - middle
     scatter = offset.T @ offset
-    turning = np.trace(scatter) * np.eye(3) - scatter
-    spread = np.linalg.inv(turning + _TINY * np.eye(3))
-    turned = np.trace(spread) * (arm * arm).sum(axis=1) - ((arm @ spread) * arm).sum(axis=1)
+    spread = inverse((scatter.trace() + _TINY) * _EYE - scatter)
+    turned = spread.trace() * (arm * arm).sum(axis=1) - ((arm @ spread) * arm).sum(axis=1)
     return np.asarray(1.0 / len(members) + turned / 3)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,10 +150,10 @@ def tend_body(state: BodiesState, config: BodiesConfig, points: Measured) -> Non
 def _moves(body: Body, model: NDArray[np.float64], slots: NDArray[np.intp], least: float) -> bool:
     """Say whether a body moved between two images, by at least so much, and more than noise explains."""
     change = difference(body.path[slots[-1]], body.path[slots[0]])
-    radius = float(np.sqrt((model * model).sum(axis=1).mean())) if len(model) else 0.0
-    weights = np.array([1.0, 1.0, 1.0, radius, radius, radius])
-    length = float(np.linalg.norm(change * weights))
-    noise = float(np.sqrt((np.diagonal(body.covariance)[:6] * weights**2).sum()))
+    square = float((model * model).sum()) / max(len(model), 1)  # of the radius
+    weights = np.array([1.0, 1.0, 1.0, square, square, square])
+    length = math.sqrt((change * change) @ weights)
+    noise = math.sqrt(body.covariance.diagonal()[:6] @ weights)
     return length > max(least, _MOVED_SIGMAS * noise)
 
 

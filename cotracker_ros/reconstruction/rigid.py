@@ -139,7 +139,7 @@ def _frames(triples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     with np.errstate(invalid="ignore", divide="ignore"):
         normal = np.where(area > _FLAT, normal / area, np.nan)
         along = bisector / np.sqrt((bisector * bisector).sum(axis=1, keepdims=True))
-    frames = np.stack([along, cross_products(normal, along), normal], axis=-1)
+    frames = np.array([along, cross_products(normal, along), normal]).transpose(1, 2, 0)
     return triples[:, 0] + bisector, frames
 
 
@@ -147,7 +147,7 @@ def cross_products(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np
     """Return cross products of (N, 3) and (N, 3); several times faster than NumPy's at this size."""
     x, y, z = a.T
     p, q, r = b.T
-    return np.stack([y * r - z * q, z * p - x * r, x * q - y * p], axis=-1)
+    return np.array([y * r - z * q, z * p - x * r, x * q - y * p]).T
 
 
 def draw_triples(
