@@ -153,7 +153,7 @@ def _moves(body: Body, model: NDArray[np.float64], slots: NDArray[np.intp], leas
     square = float((model * model).sum()) / max(len(model), 1)  # of the radius
     weights = np.array([1.0, 1.0, 1.0, square, square, square])
     length = math.sqrt((change * change) @ weights)
-    noise = math.sqrt(body.covariance.diagonal()[:6] @ weights)
+    noise = math.sqrt(max(body.covariance.diagonal()[:6] @ weights, 0.0))
     return length > max(least, _MOVED_SIGMAS * noise)
 
 
