@@ -119,11 +119,8 @@ def predict(
     step = np.repeat(_EYE_TWICE[None], len(pose), axis=0)
     step[:, 3:6, 3:6] = turn
     step[:, :6, 6:] = seconds * _EYE
-    twist_noise = np.diag(seconds * density)
-    noise = np.empty((12, 12))
-    noise[:6, :6] = seconds**2 / 3 * twist_noise
-    noise[:6, 6:] = noise[6:, :6] = seconds / 2 * twist_noise
-    noise[6:, 6:] = twist_noise
+    growth = seconds * np.array([[seconds**2 / 3, seconds / 2], [seconds / 2, 1.0]])
+    noise = (growth[:, None, :, None] * np.diag(density)[:, None]).reshape(12, 12)
     covariance = step @ states.covariance @ step.transpose(0, 2, 1) + agility[:, None, None] * noise
     return BodyStates(pose, states.twist, covariance)
 

@@ -94,7 +94,7 @@ def _carry_on(bodies: list[Body], state: BodiesState, config: BodiesConfig) -> B
         np.array([body.twist for body in bodies]),
         np.array([body.covariance for body in bodies]),
     )
-    density = np.repeat([config.linear_noise, config.angular_noise], 3)
+    density = np.array([config.linear_noise] * 3 + [config.angular_noise] * 3)
     agility = np.array([body.agility for body in bodies])
     after = predict(stacked, state.seconds, agility, density)
     for k, body in enumerate(bodies):
