@@ -9,6 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+UPPER = (0, 1, 2, 4, 5, 8)
+"""Of the nine entries of a symmetric matrix, those that tell the others."""
+_FULL = (0, 1, 2, 1, 3, 4, 2, 4, 5)  # which of these six each of the nine is
+_COFACTORS = np.array([(3, 5, 4, 4), (2, 4, 1, 5), (1, 4, 2, 3), (0, 5, 2, 2), (1, 2, 0, 4), (0, 3, 1, 1)]).T
+"""Of which of the six, by pairs, the products are, whose difference is the cofactor of each."""
+_NO_MATRIX = 1e-300  # determinant: what is less is that of zeros
+
 
 def stacked(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (M, A, B) matrices as a stack (A, B, M)."""
@@ -40,12 +47,17 @@ def propagated(jacobian: NDArray[np.float64], covariance: NDArray[np.float64]) -
 
 
 def inverse_symmetric(stack: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the inverses of a stack (3, 3, ...) of symmetric positive matrices, by cofactors."""
-    (a, b, c), (_, d, e), (_, _, f) = stack
-    inverse = np.empty_like(stack)
-    inverse[0, 0], inverse[1, 1], inverse[2, 2] = d * f - e * e, a * f - c * c, a * d - b * b
-    inverse[0, 1] = inverse[1, 0] = c * e - b * f
-    inverse[0, 2] = inverse[2, 0] = b * e - c * d
-    inverse[1, 2] = inverse[2, 1] = b * c - a * e
-    inverse /= a * inverse[0, 0] + b * inverse[0, 1] + c * inverse[0, 2]
-    return inverse
+    """Return the inverses of a stack (3, 3, M) of symmetric positive matrices, by cofactors."""
+    return inverse_entries(stack.reshape(9, -1).take(UPPER, axis=0)).reshape(stack.shape)
+
+
+def inverse_entries(upper: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the nine entries (9, N) of the inverses of symmetric matrices by six (6, N) of theirs.
+
+    These are the entries on and above the diagonal, row by row. What is zero throughout stays so.
+    """
+    first, second, third, fourth = (upper.take(entries, axis=0) for entries in _COFACTORS)
+    cofactors = first * second - third * fourth
+    determinant = (upper[:3] * cofactors[:3]).sum(axis=0)
+    cofactors /= np.maximum(determinant, _NO_MATRIX)
+    return cofactors.take(_FULL, axis=0)
