@@ -86,7 +86,7 @@ class CameraModel:
         points = np.asarray(xyz, dtype=np.float64).reshape(-1, 3)
         pixels = np.full((len(points), 2), np.nan)
         x, y, z = points.T
-        seen = np.flatnonzero(np.isfinite(x + y + z) & (z > _NEAREST_Z))
+        seen = np.flatnonzero(np.isfinite(x) & np.isfinite(y) & np.isfinite(z) & (z > _NEAREST_Z))
         if len(seen):
             front = points.take(seen, axis=0)
             pixels[seen] = self._project_rays(front[:, :2] / front[:, 2:])
@@ -105,7 +105,7 @@ class CameraModel:
         """
         pixels = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
         rays = np.full((len(pixels), 3), np.nan)
-        finite = np.flatnonzero(np.isfinite(pixels[:, 0] + pixels[:, 1]))
+        finite = np.flatnonzero(np.isfinite(pixels[:, 0]) & np.isfinite(pixels[:, 1]))
         if len(finite):
             rays[finite, :2] = self._unproject_finite(pixels.take(finite, axis=0))
             rays[np.isfinite(rays[:, 0]), 2] = 1.0
