@@ -115,8 +115,8 @@ class PointSums:
         offset = xyz - anchor
         new = np.empty_like(old)
         new[:, _INFORMATION] = information
-        new[:, _MOMENT] = moment = _times(information, offset)
-        new[:, _LEVER] = _times(information, lever)
+        moment, new[:, _LEVER] = _times(information, np.stack((offset, lever)))
+        new[:, _MOMENT] = moment
         new[:, _SQUARE] = np.einsum("ni,ni->n", offset, moment)
         new[:, _RGB] = rgb
         new[:, _COUNT] = 1.0
@@ -258,10 +258,10 @@ def _faded(table: Floats, most: float) -> Floats:
 
 
 def _times(symmetric: Floats, vector: Floats) -> Floats:
-    """Multiply (N, 6) matrices and (N, 3) vectors."""
+    """Multiply (N, 6) matrices and (..., N, 3) vectors."""
     xx, xy, xz, yy, yz, zz = symmetric.T
-    x, y, z = vector.T
-    return np.stack((xx * x + xy * y + xz * z, xy * x + yy * y + yz * z, xz * x + yz * y + zz * z), axis=1)
+    x, y, z = vector[..., 0], vector[..., 1], vector[..., 2]
+    return np.stack((xx * x + xy * y + xz * z, xy * x + yy * y + yz * z, xz * x + yz * y + zz * z), axis=-1)
 
 
 def _inverse(symmetric: Floats) -> Floats:
