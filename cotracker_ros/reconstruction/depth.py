@@ -142,7 +142,7 @@ def sample_depth(
     wanted = np.full(len(points), np.nan) if expected is None else np.asarray(expected, dtype=np.float64)
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]
-        z[block], sigma[block] = _sample_block(depth, points[block], wanted[block], config)
+        z[block], sigma[block] = _sample_block(depth, points.take(block, axis=0), wanted.take(block), config)
     return z, sigma
 
 
@@ -225,8 +225,9 @@ def _sample_block(
     if len(torn):
         squared = ((steps - fx[torn]) ** 2)[None] + ((steps - fy[torn]) ** 2)[:, None]
         squared = squared.reshape(-1, len(torn))
-        surface = _choose_surface(around[:, torn], np.sqrt(squared), expected[torn], config)
-        around[:, torn] = np.where(surface, around[:, torn], np.nan)
+        found = around.take(torn, axis=1)
+        surface = _choose_surface(found, np.sqrt(squared), expected[torn], config)
+        around[:, torn] = np.where(surface, found, np.nan)
         off[torn] = np.where(surface, squared, np.inf).min(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         z, sigma = _fit(around, stencil, (fx, fy), config)

@@ -105,7 +105,7 @@ def measure_points(
     rows = np.flatnonzero((tracks.flags & _SEEN) == _SEEN)
     if not len(rows):
         return found
-    xy = tracks.xy[rows].astype(np.float64)
+    xy = tracks.xy.take(rows, axis=0).astype(np.float64)
     rays[rows] = seen = sight.camera.unproject(xy)
     if sight.depth is None:
         return found

@@ -52,8 +52,11 @@ class Observation:
             first: (N, 2) where each track set out, in normalised coordinates.
             drift: Share of its way by which a track is off.
         """
-        uvw, variance = self.sighting.uvw[rows], self.sighting.variance[rows]
-        variance[:, :2] += (drift**2 * ((uvw[:, :2] - first[rows]) ** 2).sum(axis=1))[:, None]
+        uvw, variance = self.sighting.uvw.take(rows, axis=0), self.sighting.variance.take(rows, axis=0)
+        u, v = (uvw[:, :2] - first.take(rows, axis=0)).T
+        off = drift**2 * (u * u + v * v)
+        variance[:, 0] += off
+        variance[:, 1] += off
         return Sighting(uvw, variance)
 
 

@@ -209,13 +209,14 @@ class StaticMap:
                 self._centre = np.asarray(centre, dtype=np.float64)
             self._watch(points, moving)
             rows = np.flatnonzero((points.source == _MEASURED) & ~moving & ~self._live.moved)
-            xyz = points.xyz[rows].astype(np.float64)
-            sigma = points.sigma[rows].astype(np.float64)
+            xyz = points.xyz.take(rows, axis=0).astype(np.float64)
+            sigma = points.sigma.take(rows).astype(np.float64)
             information = measurement_information(
                 xyz, sigma, None if centre is None else self._centre, ray_sigma
             )
-            swayed = np.zeros_like(xyz) if lever is None else lever[rows]
-            self._live.sums.add(rows, xyz, information, points.rgb[rows], swayed, self._updates)
+            swayed = np.zeros_like(xyz) if lever is None else lever.take(rows, axis=0)
+            rgb = points.rgb.take(rows, axis=0)
+            self._live.sums.add(rows, xyz, information, rgb, swayed, self._updates)
             waiting = max(len(self._ended), len(self._erased))
             if waiting >= np.clip(_MERGE_SHARE * len(self._voxels), _MERGE_LEAST, _MERGE_MOST):
                 self._merge()
