@@ -9,9 +9,14 @@ from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.ids import rows_of
 from cotracker_ros.reconstruction.lifting import Lifted
+from cotracker_ros.reconstruction.point_filters import length
 from cotracker_ros.reconstruction.rigid import cross_products
 from cotracker_ros.reconstruction.scene import RigidBody
 from cotracker_ros.reconstruction.types import DepthSource, PointMotion
+
+# Plain numbers: arrays are several times slower to compare with members of an enumeration.
+_HELD = np.uint8(DepthSource.HELD)
+_UNKNOWN, _STATIC, _MOVING = map(np.uint8, PointMotion)
 
 
 def with_bodies(
@@ -34,28 +39,30 @@ def with_bodies(
         centre: (3,) position of the camera in the fixed frame, m.
         moving_speed: Slower points count as standing still, m/s.
     """
-    owner = np.repeat(np.arange(len(bodies)), [len(body.members) for body in bodies])
     rows, found = rows_of(np.concatenate([body.members for body in bodies]), ids)
-    owner, rows = owner[found], rows[found]
-    pose = np.stack([body.pose for body in bodies])
-    twist = np.stack([body.twist for body in bodies])[owner]
-    arm = (pose[owner, :3, :3] @ np.concatenate([body.points for body in bodies])[found][..., None])[..., 0]
+    known = np.flatnonzero(found)
+    rows = rows[known]
+    owner = np.repeat(np.arange(len(bodies)), [len(body.members) for body in bodies])[known]
+    arm = np.concatenate([body.points @ body.pose[:3, :3].T for body in bodies]).take(known, axis=0)
+    twist = np.stack([body.twist for body in bodies]).take(owner, axis=0)
     along = twist[:, :3] + cross_products(twist[:, 3:], arm)
-    moves = np.sqrt((along * along).sum(axis=1)) > moving_speed
+    moves = length(along) > moving_speed
     taken = moves & ~np.array([body.predicted for body in bodies])[owner]
     motion, velocity = lifted.motion.copy(), lifted.velocity.copy()
     doubtful = (np.bincount(owner[moves], minlength=len(bodies)) > 0)[owner]
-    doubtful &= motion[rows] == PointMotion.STATIC
-    motion[rows[doubtful]] = PointMotion.UNKNOWN
-    motion[rows[taken]] = PointMotion.MOVING
-    untold = taken & np.isnan(velocity[rows, 0])
+    doubtful &= motion[rows] == _STATIC
+    motion[rows[doubtful]] = _UNKNOWN
+    motion[rows[taken]] = _MOVING
+    untold = np.flatnonzero(taken & np.isnan(velocity[rows, 0]))
     velocity[rows[untold]] = along[untold]
-    hidden = lifted.source[rows] == DepthSource.HELD
+    hidden = np.flatnonzero(lifted.source[rows] == _HELD)
+    if not len(hidden):
+        return replace(lifted, velocity=velocity, motion=motion)
     rows, owner, arm = rows[hidden], owner[hidden], arm[hidden]
     xyz, sigma = lifted.xyz.copy(), lifted.sigma.copy()
-    xyz[rows] = pose[owner, :3, 3] + arm
+    xyz[rows] = places = np.stack([body.pose[:3, 3] for body in bodies])[owner] + arm
     covariance = np.stack([body.covariance for body in bodies])[owner]
-    sigma[rows] = np.hypot(lifted.states.sigma[rows], _along_rays(covariance, xyz[rows], arm, centre))
+    sigma[rows] = np.hypot(lifted.states.sigma[rows], _along_rays(covariance, places, arm, centre))
     return replace(lifted, xyz=xyz, velocity=velocity, sigma=sigma, motion=motion)
 
 
@@ -74,7 +81,7 @@ def _along_rays(
         centre: (3,) position of the camera, m.
     """
     ray = points - centre
-    ray /= np.maximum(np.sqrt((ray * ray).sum(axis=1)), 1e-6)[:, None]
+    ray /= np.maximum(length(ray), 1e-6)[:, None]
     # A small turn w moves a point by w x arm, along the ray by w . (arm x ray).
     lever = np.concatenate((ray, cross_products(arm, ray)), axis=1)
     squared = ((covariance @ lever[..., None])[..., 0] * lever).sum(axis=1)
