@@ -151,14 +151,12 @@ class Motion:
         position: (N, 3) m, NaN where never measured.
         sigma: (N,) one standard deviation of a position that is not measured now, along the ray, m.
         velocity: (N, 3) m/s, NaN while unknown.
-        moving: (N,) bool, known to move when last measured.
         kind: (N,) uint8, values of `PointMotion`.
     """
 
     position: NDArray[np.float64]
     sigma: NDArray[np.float64]
     velocity: NDArray[np.float64]
-    moving: NDArray[np.bool_]
     kind: NDArray[np.uint8]
 
 
@@ -229,7 +227,6 @@ def at_time(states: PointStates, stamp: int, config: MotionConfig) -> Motion:
         position=states.position + states.velocity * on_axes(coast),
         sigma=np.hypot(states.sigma, growth * dt),
         velocity=np.where(on_axes(told), states.velocity, np.nan),
-        moving=moving,
         kind=np.where(told, states.kind, _UNKNOWN),
     )
 
