@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cotracker_ros.reconstruction.body_window import places
 from cotracker_ros.reconstruction.ellipsoids import inverse
+from cotracker_ros.reconstruction.ids import rows_of
 
 _PULL = 3.0  # sigmas that a track was off its body before it was found to be off
 _ARRAYS = (
@@ -57,7 +57,7 @@ class Members:
 
     def follow(self, ids: NDArray[np.uint32], labels: tuple[str, ...]) -> None:
         """Put the tracks into the order of `ids`; others are forgotten, new ones are in no body."""
-        rows, known = places(self.ids, ids)
+        rows, known = rows_of(ids, self.ids)
         for name in _ARRAYS:
             old = getattr(self, name)
             new = np.zeros((len(ids), *old.shape[1:]), old.dtype)

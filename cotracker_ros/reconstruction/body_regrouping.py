@@ -34,7 +34,8 @@ from cotracker_ros.reconstruction.body_paths import (
     leverage,
     rest_errors,
 )
-from cotracker_ros.reconstruction.body_window import Measured, places
+from cotracker_ros.reconstruction.body_window import Measured
+from cotracker_ros.reconstruction.ids import rows_of
 from cotracker_ros.reconstruction.poses import invert_pose, transform_points
 from cotracker_ros.reconstruction.rigid import align, difference, rotation_log
 
@@ -201,7 +202,7 @@ def grow_body(state: BodiesState, config: BodiesConfig, points: Measured, candid
     state.candidate = None
     window = state.window
     rows = _moving_rows(state, points)
-    seeds = rows[places(candidate.ids, state.members.ids[rows])[1]]
+    seeds = rows[rows_of(state.members.ids[rows], candidate.ids)[1]]
     slots = window.recent(config.window_seconds, _GROUPED_IMAGES)
     if len(seeds) < config.min_members or not _is_filled(state, config, slots):
         return

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotracker_ros.reconstruction.ellipsoids import ellipsoids
+from cotracker_ros.reconstruction.ids import rows_of
 from cotracker_ros.reconstruction.types import DepthSource, Tracks3D
 
 _NS = 1e-9
@@ -110,15 +111,6 @@ def measured(
     )
 
 
-def places(old: NDArray[np.uint32], new: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Return for each id of `new` its row in `old` (any row if it has none), and whether it has one."""
-    if not len(old):
-        return np.zeros(len(new), np.intp), np.zeros(len(new), np.bool_)
-    order = np.argsort(old, kind="stable")
-    rows = order[np.minimum(np.searchsorted(old, new, sorter=order), len(old) - 1)]
-    return rows, old[rows] == new
-
-
 @dataclass
 class TrackWindow:
     """The measurements of the last images, as a ring of at most `size` of them.
@@ -161,7 +153,7 @@ class TrackWindow:
 
     def follow(self, ids: NDArray[np.uint32]) -> None:
         """Put the tracks into the order of `ids`; others are forgotten, new ones have no past."""
-        rows, known = places(self.ids, ids)
+        rows, known = rows_of(ids, self.ids)
         column = np.empty(len(ids), np.intp)
         column[known] = self.column[rows[known]]
         self._make_room(len(ids))
