@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from cotracker_ros.reconstruction.matrix_stacks import inverse_upper
+
 MIN_SIGMA = 0.001  # m: averaging does not remove what the camera's calibration gets wrong
 _MIN_ACROSS = 0.0002  # m: of a single measurement; keeps the numbers of near points finite
 _MEMORY = 300.0  # measurements: older ones fade, as errors of one view are alike and poses drift
@@ -181,7 +183,7 @@ class PointSums:
 
     def _covariance(self) -> Floats:
         """Return the covariances (M, 6) that the measurements' noise explains, m^2."""
-        return _inverse(self.table[:, _INFORMATION] + _FAR_AWAY * (_ROW == _COLUMN))
+        return inverse_upper((self.table[:, _INFORMATION] + _FAR_AWAY * (_ROW == _COLUMN)).T).T
 
     def _about(self, anchor: Floats) -> PointSums:
         """Return the same sums about other anchors."""
@@ -262,11 +264,3 @@ def _times(symmetric: Floats, vector: Floats) -> Floats:
     xx, xy, xz, yy, yz, zz = symmetric.T
     x, y, z = vector[..., 0], vector[..., 1], vector[..., 2]
     return np.stack((xx * x + xy * y + xz * z, xy * x + yy * y + yz * z, xz * x + yz * y + zz * z), axis=-1)
-
-
-def _inverse(symmetric: Floats) -> Floats:
-    """Invert (N, 6) matrices by their cofactors."""
-    xx, xy, xz, yy, yz, zz = symmetric.T
-    a, b, c = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy
-    cofactors = np.stack((a, b, c, xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy), axis=1)
-    return np.asarray(cofactors / (xx * a + xy * b + xz * c)[:, None])

@@ -54,10 +54,18 @@ def inverse_symmetric(stack: NDArray[np.float64]) -> NDArray[np.float64]:
 def inverse_entries(upper: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the nine entries (9, N) of the inverses of symmetric matrices by six (6, N) of theirs.
 
+    See `inverse_upper`.
+    """
+    return inverse_upper(upper).take(_FULL, axis=0)
+
+
+def inverse_upper(upper: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Invert symmetric matrices, given and returned as six entries of each, (6, N).
+
     These are the entries on and above the diagonal, row by row. What is zero throughout stays so.
     """
     first, second, third, fourth = (upper.take(entries, axis=0) for entries in _COFACTORS)
     cofactors = first * second - third * fourth
     determinant = (upper[:3] * cofactors[:3]).sum(axis=0)
     cofactors /= np.maximum(determinant, _NO_MATRIX)
-    return cofactors.take(_FULL, axis=0)
+    return cofactors
