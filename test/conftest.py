@@ -10,7 +10,7 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"
 os.environ["MPLBACKEND"] = "Agg"
 
 
-_domain, _lock = reserve_domain()
+_domain, _kept = reserve_domain()
 os.environ["ROS_DOMAIN_ID"] = str(_domain)
 if os.environ.get("ROS_DISTRO") == "humble":
     os.environ["ROS_LOCALHOST_ONLY"] = "1"

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from cotracker_ros.evaluation.processes import DemoError
 
+PARTICIPANTS = 10
+"""First participants of a domain, whose ports tell whether it is in use."""
+
 
 def private_network() -> dict[str, str]:
     """Environment variables that keep the nodes of a run among themselves, on this machine.
@@ -39,10 +42,14 @@ def unused_domain() -> int:
     domains = list(range(1, 101))  # above, the ports lie where the system gives them to anybody
     random.shuffle(domains)
     for domain in domains:
-        # Ports of the first participants' discovery, by the DDSI-RTPS standard.
-        if all(_is_free(7400 + 250 * domain + 10 + 2 * participant) for participant in range(10)):
+        if all(_is_free(discovery_port(domain, participant)) for participant in range(PARTICIPANTS)):
             return domain
     raise DemoError("all ROS domains are in use on this machine; end some of the ROS nodes")
+
+
+def discovery_port(domain: int, participant: int) -> int:
+    """Return the UDP port at which a participant of a domain is discovered, by the DDSI-RTPS standard."""
+    return 7400 + 250 * domain + 10 + 2 * participant
 
 
 def _is_free(port: int) -> bool:

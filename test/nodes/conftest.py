@@ -1,11 +1,10 @@
-"""Nodes over real DDS, each test on a domain of its own."""
+"""Nodes over real DDS, in the domain that this process keeps for its tests."""
 
 import threading
 import time
 
 import numpy as np
 import pytest
-from domains import reserve_domain
 
 try:
     import rclpy
@@ -121,15 +120,6 @@ class Graph:
         while not condition():
             assert time.monotonic() < end, "timed out"
             time.sleep(0.005)
-
-
-@pytest.fixture(autouse=True)
-def own_domain(monkeypatch):
-    """A domain of the test's own: what DDS remembers of the test before would be taken for part of it."""
-    domain, lock = reserve_domain()
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
-    with lock:
-        yield
 
 
 @pytest.fixture

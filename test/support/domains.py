@@ -1,29 +1,24 @@
 """DDS domains for tests, in which nobody else of this machine takes part."""
 
-import fcntl
-import os
-import tempfile
-from pathlib import Path
-from typing import IO
+import socket
 
 
-def reserve_domain() -> tuple[int, IO[str]]:
-    """Find a domain that is unused and that no other test process has reserved.
+def reserve_domain() -> tuple[int, socket.socket]:
+    """Find an unused domain and keep it.
 
     Returns:
-        The domain, and a lock: the domain stays reserved until that is closed.
+        The domain, and a socket at the port of its last participant: while that is open, neither other tests
+        nor demonstrations take the domain for unused.
     """
     # Not before the environment that numerical libraries read is set.
-    from cotracker_ros.evaluation.network import unused_domain
+    from cotracker_ros.evaluation.network import PARTICIPANTS, discovery_port, unused_domain
 
-    folder = Path(tempfile.gettempdir(), f"cotracker_ros_domains_{os.getuid()}")
-    folder.mkdir(exist_ok=True)
     while True:
         domain = unused_domain()
-        lock = (folder / str(domain)).open("w")
+        kept = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            kept.bind(("", discovery_port(domain, PARTICIPANTS - 1)))
         except OSError:
-            lock.close()
+            kept.close()
             continue
-        return domain, lock
+        return domain, kept
