@@ -24,7 +24,7 @@ SURE = 0.9
 """... and from which on it shows that the point is seen."""
 _AT_ONCE = 512  # patches, one below the other in a picture: OpenCV samples none higher than 32766 px
 _STEPS = 6
-_STILL = 0.02  # px: a fit that moves by less has arrived
+_STILL = 0.05  # px at most: a fit that moves by less has arrived; OpenCV samples at 1/32 px
 _LARGEST_STEP = 3.0  # px, of the middle and of the window's edge
 _CONTRAST = 4.0  # standard deviation of a window below which it shows nothing, grey levels
 _AREAS = (0.25, 4.0)  # of the window in the image: beyond, the fit has gone astray
@@ -39,16 +39,23 @@ _DAMPING = 1e-3  # ... and the normal matrix far from singular, as a share of it
 class Patches:
     """What fitting needs of the patches around queries, whatever the image.
 
-    A window of pixels s in the image is mended by the step gain * (solver @ s) - rest. Rows of the solver sum
-    to nothing, as pixels do, which takes the brightness out.
+    A window of pixels s in the image is mended by the step gain * solver @ moments(s - its mean) - rest.
+    Moments are the sums of `across` and `down` times s, plain and times the pixels' x and y: with them, the
+    steepest descent of all six parameters need not be kept.
 
     Attributes:
-        solver: (N, 6, WINDOW^2) float32, px of the step per grey level.
+        across: (N, WINDOW^2) float32, by how much each pixel changes with x, weighted, grey levels per px.
+        down: (N, WINDOW^2) float32, likewise with y.
+        level: (N, 6) float32, moments of a window that is 1 everywhere.
+        solver: (N, 6, 6) float32, px of the step per moment.
         rest: (N, 6) float32, what the solver makes of the patch itself, px.
-        pixels: (N, WINDOW^2) float32, weighted, grey levels.
+        pixels: (N, WINDOW^2) float32, weighted, grey levels; their sum is 0.
         energy: (N,) float32, weighted variance of the patch, grey levels^2; 0 where it shows nothing.
     """
 
+    across: NDArray[np.float32]
+    down: NDArray[np.float32]
+    level: NDArray[np.float32]
     solver: NDArray[np.float32]
     rest: NDArray[np.float32]
     pixels: NDArray[np.float32]
@@ -83,7 +90,7 @@ class Patches:
         return Patches(*(np.concatenate(pair) for pair in zip(self._parts(), blank, strict=True)))
 
     def _parts(self) -> tuple[NDArray[np.float32], ...]:
-        return self.solver, self.rest, self.pixels, self.energy
+        return self.across, self.down, self.level, self.solver, self.rest, self.pixels, self.energy
 
 
 class AffineFit(NamedTuple):
@@ -123,16 +130,16 @@ def fit_affine(
 def _fit_some(
     patches: Patches, grey: NDArray[np.uint8], xy: NDArray[np.float32], warp: NDArray[np.float32]
 ) -> AffineFit:
-    shows = patches.energy > 0
     best = AffineFit(xy.copy(), warp.copy(), np.full(len(patches), -1, np.float32))
-    going = np.arange(len(patches))
+    going = np.flatnonzero(patches.energy > 0)
+    patches, xy, warp = patches.take(going), xy[going], warp[going]
     for _ in range(_STEPS + 1):
         seen = _sample(grey, warp, xy, WINDOW)
-        alike, gain = _compare(seen, patches)
+        alike, gain, mean = _compare(seen, patches)
         better = alike > best.alike[going]
         for whole, now in zip(best, (xy, warp, alike), strict=True):
             whole[going[better]] = now[better]
-        step = gain[:, None] * (patches.solver @ seen[:, :, None])[:, :, 0] - patches.rest
+        step = _step(patches, seen, gain, mean)
         further = np.abs(step).max(axis=1) > _STILL
         if not further.any():
             break
@@ -140,7 +147,7 @@ def _fit_some(
         xy, warp = _composed(xy[further], warp[further], step[further])
     area = np.linalg.det(best.warp)
     sane = (area > _AREAS[0]) & (area < _AREAS[1]) & (np.abs(best.warp).max(axis=(1, 2)) < _STRETCH)
-    return best._replace(alike=np.where(sane & shows, best.alike, 0).astype(np.float32))
+    return best._replace(alike=np.where(sane, np.maximum(best.alike, 0), 0).astype(np.float32))
 
 
 def patch_likeness(
@@ -153,7 +160,7 @@ def patch_likeness(
     alike = np.zeros(len(patches), np.float32)
     for part in _some_at_once(len(patches)):
         seen = _sample(grey, warp[part], xy[part], WINDOW)
-        alike[part], _ = _compare(seen, patches.take(part))
+        alike[part], *_ = _compare(seen, patches.take(part))
     return alike
 
 
@@ -177,6 +184,8 @@ def _weights() -> NDArray[np.float32]:
 
 
 _WEIGHTS = _weights()
+_REACH = _offsets(WINDOW) / np.array([[WINDOW / 2], [WINDOW / 2], [1]], np.float32)
+"""x and y of a window's pixels in halves of its side, and 1: (3, WINDOW^2)."""
 
 
 def _sample(
@@ -193,7 +202,7 @@ def _sample(
 def _prepared(
     templates: NDArray[np.uint8], template_xy: NDArray[np.floating]
 ) -> tuple[NDArray[np.float32], ...]:
-    """Return solver, rest, pixels and energy of some patches, see `Patches`."""
+    """Return what `Patches` keeps of some patches."""
     count, height, width = templates.shape
     side = WINDOW + 2
     place = (template_xy + np.arange(count)[:, None] * [0, height]).astype(np.float32)
@@ -201,40 +210,55 @@ def _prepared(
     wide = _sample(column, identity_warps(count), place, side).reshape(count, side, side)
     patch = wide[:, 1:-1, 1:-1].reshape(count, WINDOW**2)
     patch = patch - (patch @ _WEIGHTS)[:, None]
-    solver = _solver(_steepest_descent(wide))
     pixels = patch * _WEIGHTS
     energy = (pixels * patch).sum(axis=1) * (patch.std(axis=1) > _CONTRAST)
-    return solver, (solver @ patch[:, :, None])[:, :, 0], pixels, energy
+    slopes = (wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2]) / 2, (wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1]) / 2
+    across, down = (slope.reshape(count, WINDOW**2) for slope in slopes)
+    solver = _solver(across, down)
+    across, down = across * _WEIGHTS, down * _WEIGHTS
+    level = _moments(across, down, np.ones((1, WINDOW**2), np.float32))
+    rest = solver @ _moments(across, down, patch)[:, :, None]
+    return across, down, level, solver, rest[:, :, 0], pixels, energy
 
 
-def _steepest_descent(wide: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (N, 6, WINDOW^2): by how much each pixel changes with shift x, y and the warp's four elements.
+def _solver(across: NDArray[np.float32], down: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (N, 6, 6), which takes the moments of a window's errors to the step that mends them.
 
-    The warp's elements are measured at the window's edge, so that all six are px.
+    The six are shift x, y and the warp's four elements, these measured at the window's edge: all are px.
     """
-    count = len(wide)
-    x, y, _ = _offsets(WINDOW) / np.float32(WINDOW / 2)
-    across = ((wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2]) / 2).reshape(count, WINDOW**2)
-    down = ((wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1]) / 2).reshape(count, WINDOW**2)
-    return np.stack([across, down, across * x, across * y, down * x, down * y], axis=1)
-
-
-def _solver(descent: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (N, 6, WINDOW^2), which takes the errors of a window to the step that mends them."""
-    weighted = descent * _WEIGHTS
-    normal = weighted @ descent.transpose(0, 2, 1)
+    x, y, _ = _REACH
+    descent = np.stack([across, down, across * x, across * y, down * x, down * y], axis=1)
+    normal = (descent * _WEIGHTS) @ descent.transpose(0, 2, 1)
     trace = np.trace(normal, axis1=1, axis2=2)[:, None, None]
     stiff = _STIFFNESS * np.diag([1e-2, 1e-2, 1, 1, 1, 1])
-    solver = np.linalg.inv(normal + _DAMPING / 6 * trace * np.eye(6) + stiff) @ weighted
-    return np.asarray(solver - solver.sum(axis=2, keepdims=True) * _WEIGHTS, np.float32)
+    return np.asarray(np.linalg.inv(normal + _DAMPING / 6 * trace * np.eye(6) + stiff), np.float32)
 
 
-def _compare(seen: NDArray[np.float32], patches: Patches) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the correlation of windows (N, WINDOW^2) with patches, and the gain between them, (N,) each."""
-    product = np.einsum("np,np->n", seen, patches.pixels)
-    energy = np.maximum((seen**2) @ _WEIGHTS - (seen @ _WEIGHTS) ** 2, _FAINT)
+def _moments(
+    across: NDArray[np.float32], down: NDArray[np.float32], seen: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(N, 6) products of the steepest descent of patches with windows, see `Patches`."""
+    # Window by window: as one product, BLAS would start its threads for it, and wait for busy cores.
+    (ax, ay, a), (dx, dy, d) = (((slope * seen)[:, None] @ _REACH.T)[:, 0].T for slope in (across, down))
+    return np.stack([a, d, ax, ay, dx, dy], axis=1)
+
+
+def _step(
+    patches: Patches, seen: NDArray[np.float32], gain: NDArray[np.float32], mean: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the steps (N, 6) that mend windows (N, WINDOW^2), px."""
+    moments = _moments(patches.across, patches.down, seen) - mean[:, None] * patches.level
+    return np.asarray((patches.solver @ (gain[:, None] * moments)[:, :, None])[:, :, 0] - patches.rest)
+
+
+def _compare(
+    seen: NDArray[np.float32], patches: Patches
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return correlations of windows (N, WINDOW^2) with patches, gains between them, and means, (N,) each."""
+    product, mean = np.einsum("np,np->n", seen, patches.pixels), seen @ _WEIGHTS
+    energy = np.maximum((seen**2) @ _WEIGHTS - mean**2, _FAINT)
     alike = product / np.sqrt(energy * np.maximum(patches.energy, _FAINT))
-    return alike * (patches.energy > 0), np.clip(product / energy, *_GAINS)
+    return alike * (patches.energy > 0), np.clip(product / energy, *_GAINS), mean
 
 
 def _composed(

@@ -214,7 +214,7 @@ class CausalTracker(NetworkTracker):
     def _refine_from(self, last: Estimates, start: Estimates, index: Tensor) -> Estimates:
         """Refine estimates (N, 1) of the newest frame, and remember what the network made of it."""
         state, model = self.state, self.model
-        support = [level[index] for level in state.support]
+        support = [_some(level, index) for level in state.support]
         slot = torch.zeros(1, dtype=torch.long, device=model.device)
         past, known = self._past(index)
         for _ in range(refinement_passes(self.config, every_image=True)):
@@ -332,7 +332,8 @@ class CausalTracker(NetworkTracker):
         """Return the patches of some rows, prepared anew if the state was loaded."""
         if self.state.patches is None:
             self.state.patches = Patches.around(*self._templates(np.arange(len(self.state))))
-        return self.state.patches.take(rows)
+        patches = self.state.patches
+        return patches if len(rows) == len(patches) else patches.take(rows)  # as in `_some`
 
     def _templates(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """Return images (N, SIDE, SIDE) around the queries of some rows, and (N, 2) the queries in them."""
@@ -372,7 +373,8 @@ class CausalTracker(NetworkTracker):
             state.known = torch.zeros(len(state), 0, dtype=torch.bool, device=weight.device)
         pairs = zip(state.memory, state.virtual_memory, strict=True)
         virtual = state.known.new_ones(config.virtual_tracks, state.known.shape[1])
-        return [torch.cat([part[index], v]) for part, v in pairs], torch.cat([state.known[index], virtual])
+        past = [torch.cat([_some(part, index), newest]) for part, newest in pairs]
+        return past, torch.cat([state.known[index], virtual])
 
     def _remember(self, index: Tensor, present: list[Tensor]) -> None:
         """Append keys and values of the newest frame, and forget the oldest."""
@@ -404,3 +406,8 @@ class CausalTracker(NetworkTracker):
             told[torch.from_numpy(rows).to(self.model.device)] = judged.to(told)
         visibility, confidence = told.sigmoid().cpu().numpy().T
         return Estimate(state.frames - 1, stamp, stamp, False, xy, visibility, confidence)
+
+
+def _some(whole: Tensor, index: Tensor) -> Tensor:
+    """Return some rows, in order; mostly they are all asked for, and nothing of what may be large is copied."""
+    return whole if len(index) == len(whole) else whole[index]

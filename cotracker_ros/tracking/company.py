@@ -51,9 +51,11 @@ def by_company(
     if size < _FEWEST:
         return Company(np.array(xy, np.float64), np.full(count, np.inf))
     query = query_xy.astype(np.float64)
-    squared = np.square(query[:, None] - query[None]).sum(-1)
+    x, y = query.T
+    squared = np.square(x[:, None] - x)
+    squared += np.square(y[:, None] - y)
     squared[:, ~sure] = _FAR
-    squared[query_frame[:, None] != query_frame[None]] = _FAR
+    squared[query_frame[:, None] != query_frame] = _FAR
     np.fill_diagonal(squared, _FAR)
     company = np.argpartition(squared, size - 1, axis=1)[:, :size]
     there = np.take_along_axis(squared, company, 1) < _FAR
