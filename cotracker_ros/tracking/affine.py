@@ -212,13 +212,13 @@ def _prepared(
     patch = patch - (patch @ _WEIGHTS)[:, None]
     pixels = patch * _WEIGHTS
     energy = (pixels * patch).sum(axis=1) * (patch.std(axis=1) > _CONTRAST)
-    slopes = (wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2]) / 2, (wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1]) / 2
-    across, down = (slope.reshape(count, WINDOW**2) for slope in slopes)
-    solver = _solver(across, down)
-    across, down = across * _WEIGHTS, down * _WEIGHTS
+    slopes = np.stack([wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2], wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1]])
+    slopes = slopes.reshape(2, count, WINDOW**2) / np.float32(2)
+    solver = _solver(*slopes)
+    across, down = slopes * _WEIGHTS
     level = _moments(across, down, np.ones((1, WINDOW**2), np.float32))
-    rest = solver @ _moments(across, down, patch)[:, :, None]
-    return across, down, level, solver, rest[:, :, 0], pixels, energy
+    rest = np.einsum("nij,nj->ni", solver, _moments(across, down, patch))
+    return across, down, level, solver, rest, pixels, energy
 
 
 def _solver(across: NDArray[np.float32], down: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -248,7 +248,7 @@ def _step(
 ) -> NDArray[np.float32]:
     """Return the steps (N, 6) that mend windows (N, WINDOW^2), px."""
     moments = _moments(patches.across, patches.down, seen) - mean[:, None] * patches.level
-    return np.asarray((patches.solver @ (gain[:, None] * moments)[:, :, None])[:, :, 0] - patches.rest)
+    return np.asarray(np.einsum("nij,nj->ni", patches.solver, gain[:, None] * moments) - patches.rest)
 
 
 def _compare(

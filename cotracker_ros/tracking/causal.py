@@ -409,5 +409,5 @@ class CausalTracker(NetworkTracker):
 
 
 def _some(whole: Tensor, index: Tensor) -> Tensor:
-    """Return some rows, in order; mostly they are all asked for, and nothing of what may be large is copied."""
+    """Return some rows, in order; mostly they are all asked for, and nothing is copied."""
     return whole if len(index) == len(whole) else whole[index]
