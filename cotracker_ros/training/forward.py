@@ -21,8 +21,8 @@ def sample_losses(model: CoTracker3, sample: Sample, config: TrainConfig) -> dic
 def _unrolled(model: CoTracker3, sample: Sample, config: TrainConfig) -> dict[str, Tensor]:
     """Windows one after the other as published, their losses averaged."""
     parts = []
-    begun = torch.arange(len(sample.video))[:, None] >= sample.queries[:, 0]
-    valid = sample.known if config.model.offline else sample.known & begun.to(sample.known.device)
+    begun = torch.arange(len(sample.video), device=sample.queries.device)[:, None] >= sample.queries[:, 0]
+    valid = sample.known if config.model.offline else sample.known & begun
     for start, iterations in model.windows(sample.video, sample.queries, config.iterations):
         stop = min(start + iterations[0].xy.shape[1], len(sample.video))
         target = _target(sample, valid, start, stop)

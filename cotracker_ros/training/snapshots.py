@@ -1,8 +1,8 @@
 """Snapshots of a run, from which it goes on exactly: weights, their average, the optimiser's state, the step.
 
-A snapshot is two files: tensors as ``.safetensors`` and the rest as metadata in it. It is written beside the
-last one and takes its place only when it is whole, so that a full disk or a kill never costs more than the
-steps since.
+A snapshot is one ``.safetensors`` file: tensors, and the rest as its metadata. It is written beside the last
+one and takes its place only when it is whole, so that a full disk or a kill never costs more than the steps
+since.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def load_snapshot(state: RunState, config: TrainConfig, folder: Path) -> bool:
             f"{path} belongs to a run with another '{changed[0]}'; give the same settings or another --out"
         )
     state.model.load_state_dict(_part(tensors, "model."))
-    state.average = _part(tensors, "average.")
+    for name, part in _part(tensors, "average.").items():
+        state.average[name].copy_(part)  # on the device of the run
     groups = state.optimizer.state_dict()["param_groups"]
     moments: dict[int, dict[str, Tensor]] = {}
     for name, part in _part(tensors, "optimizer.").items():
