@@ -99,8 +99,11 @@ def load_snapshot(state: RunState, config: TrainConfig, folder: Path) -> bool:
     return True
 
 
-# Settings that do not decide what is learned.
-_MAY_CHANGE = ("snapshot_every", "evaluate_every", "evaluate_clips", "initial", "data.workers")
+# Settings that do not decide what is learned, and those that may save a run whose loss was not a number.
+_MAY_CHANGE = (
+    "snapshot_every", "evaluate_every", "evaluate_clips", "initial", "data.workers",
+    "rate", "clip_norm", "precision",
+)  # fmt: skip
 
 
 def _settings(config: TrainConfig) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     state = new_run(config, device)
     resumed = load_snapshot(state, config, out)
-    if resumed and state.step == config.steps and (out / WEIGHTS).is_file():
+    if resumed and state.step == config.steps and _holds_weights(out / WEIGHTS, state, config):
         return CoTracker3.from_checkpoint(out / WEIGHTS, device)
     log = RunLog(out, config, state.step if resumed else 0) if group.rank == 0 else None
     with tqdm(
@@ -130,6 +130,16 @@ def train(
         _save_weights(network, out / WEIGHTS)
         log.close()
     return network
+
+
+def _holds_weights(path: Path, state: RunState, config: TrainConfig) -> bool:
+    """Say whether a file holds what the run ends with: an earlier stop leaves weights there, too."""
+    if not path.is_file():
+        return False
+    found, tensors = checkpoints.read(path)
+    _, ours = without_verifier(found, tensors)
+    same = all(torch.equal(part, state.average[name].cpu()) for name, part in ours.items())
+    return same and bool(found.verifier) == bool(config.verifier_clips)
 
 
 def _save_weights(network: CoTracker3, path: Path) -> None:
@@ -190,9 +200,14 @@ def rate_at(step: int, config: TrainConfig) -> float:
 
 
 def _samples(config: TrainConfig, group: Group, step: int) -> Iterator[Sample]:
-    """Samples of this process from a step on; their numbers do not depend on where a run was interrupted."""
-    first, count = step * config.batch, config.steps * config.batch
-    yield from load_samples(config, range(first * group.size + group.rank, count * group.size, group.size))
+    """Samples of this process from a step on."""
+    yield from load_samples(config, _numbers(config, group, step, config.steps))
+
+
+def _numbers(config: TrainConfig, group: Group, step: int, end: int) -> range:
+    """Numbers of this process's samples from a step on; they do not depend on where a run was interrupted."""
+    in_step = config.batch * group.size
+    return range(step * in_step + group.rank, end * in_step, group.size)
 
 
 def _step(
@@ -206,11 +221,11 @@ def _step(
         parameters["lr"] = rate
     values: dict[str, float] = {}
     state.optimizer.zero_grad(set_to_none=True)
-    for _ in range(config.batch):
+    for number in _numbers(config, group, state.step, state.step + 1):
         sample = next(samples)
         sample = sample.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            if config.starts == "rollout" and sample.begin == 0 and _drawn(config, state.step, group):
+            if config.starts == "rollout" and sample.begin == 0 and _drawn(config, number):
                 sample = roll_out(model, sample, config.iterations)
             losses = sample_losses(model, sample, config)
         loss = torch.stack(list(losses.values())).sum() / config.batch
@@ -236,9 +251,9 @@ def _step(
     return values | {"rate": rate, "norm": norm}
 
 
-def _drawn(config: TrainConfig, step: int, group: Group) -> bool:
-    """Whether the network streams the sample of this step itself; the same after a resumption."""
-    draw = torch.rand((), generator=torch.Generator().manual_seed(config.seed + 7919 * step + group.rank))
+def _drawn(config: TrainConfig, number: int) -> bool:
+    """Whether the network streams the sample of a number itself, whichever process has it, and whenever."""
+    draw = torch.rand((), generator=torch.Generator().manual_seed(config.seed + 7919 * number))
     return bool(draw < config.rollouts)
 
 

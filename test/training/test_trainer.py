@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -121,6 +122,45 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, monkeypatch: pyt
     assert snapshots.load_snapshot(state, CONFIG, tmp_path)
     assert state.step == 2
     assert torch.isfinite(weights(trainer.averaged(state))).all()
+    # What the message advises goes on from there.
+    monkeypatch.setattr(trainer, "sample_losses", losses)
+    gentle = train(replace(CONFIG, rate=1e-3), tmp_path, device=CPU)
+    assert torch.isfinite(weights(gentle)).all()
+    assert not torch.equal(weights(gentle), weights(trainer.averaged(state)))
+
+
+def test_weights_of_an_earlier_stop_are_not_those_of_the_end(tmp_path: Path, monkeypatch) -> None:
+    whole = train(CONFIG, tmp_path / "whole", device=CPU)
+    step, calls = trainer._step, []
+
+    def two(*arguments):
+        calls.append(1)
+        return step(*arguments)
+
+    # The clock runs with the steps: the time is up after two of them, and weights are written.
+    monkeypatch.setattr(trainer, "_step", two)
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(time=lambda: len(calls)))
+    train(CONFIG, tmp_path, device=CPU, stop_at=2)
+    assert (len(calls), (tmp_path / WEIGHTS).is_file()) == (2, True)
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(trainer, "_save_weights", killed)  # the snapshot of the last step is there by then
+        train(CONFIG, tmp_path, device=CPU)
+    assert torch.equal(weights(train(CONFIG, tmp_path, device=CPU)), weights(whole))
+    assert torch.equal(weights(CoTracker3.from_checkpoint(tmp_path / WEIGHTS)), weights(whole))
+
+
+def test_processes_stream_the_samples_that_one_with_a_larger_batch_would() -> None:
+    config = replace(CONFIG, starts="rollout", batch=3)
+    alone = trainer._numbers(replace(config, batch=6), trainer.Group(), 2, 4)
+    shared = [trainer._numbers(config, trainer.Group(rank, 2), 2, 4) for rank in (0, 1)]
+    assert sorted([*shared[0], *shared[1]]) == list(alone) == list(range(12, 24))
+    drawn = [trainer._drawn(config, number) for number in range(60)]
+    assert 15 < sum(drawn) < 45
+    assert any(drawn[6 * step : 6 * step + 6].count(True) not in (0, 6) for step in range(10))
 
 
 def test_a_snapshot_of_other_settings_is_refused(tmp_path: Path) -> None:
