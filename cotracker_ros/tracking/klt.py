@@ -103,7 +103,6 @@ class KltTracker(PointTracker):
         self._table.keep(rows)
         self._xy, self._alive, self._error = self._xy[rows], self._alive[rows], self._error[rows]
         return rows
-        return rows
 
     def _step(self, before: NDArray[np.uint8], now: NDArray[np.uint8]) -> None:
         """Move all tracks that are alive from the last image to the next."""
