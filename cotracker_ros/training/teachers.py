@@ -205,7 +205,8 @@ class CallableTeacher:
 
     def __call__(self, frames: NDArray[np.uint8], queries: NDArray[np.float32]) -> TeacherTracks:
         """See `Teacher`."""
-        result = self.function(frames, queries)
+        # Copies: a teacher that scales its queries in place must not move everybody's.
+        result = self.function(frames.copy(), queries.copy())
         if isinstance(result, TeacherTracks):
             return result
         xy, visibility = result

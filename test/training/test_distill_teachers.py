@@ -140,3 +140,15 @@ def test_wrong_answers_are_told(xy: np.ndarray, visibility: np.ndarray, words: s
     teacher = CallableTeacher("odd", "", lambda frames, queries: (xy, visibility))
     with pytest.raises(TeacherError, match=words):
         ask(teacher, np.stack([texture((20, 20))] * 4), QUERIES)
+
+
+def test_a_teacher_may_write_into_what_it_was_given() -> None:
+    def scales_in_place(frames, queries):
+        queries[:, 1:] /= 2
+        frames[:] = 0
+        return np.zeros((len(frames), len(queries), 2)), np.ones((len(frames), len(queries)), bool)
+
+    frames, queries = moving_clip(4), QUERIES.copy()
+    ask(CallableTeacher("rude", "", scales_in_place), frames, queries)
+    assert np.array_equal(queries, QUERIES)
+    assert frames.any()
