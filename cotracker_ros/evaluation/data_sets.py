@@ -48,12 +48,24 @@ def static_scene(
     starts: Sequence[int],
     length: int,
     intrinsics: tuple[float, float, float, float] | None = None,
+    image_topic: str | None = None,
+    depth_topic: str | None = None,
+    camera_info_topic: str | None = None,
 ) -> DataSet:
     """Clips of a recording in which only the camera moves; see `static_scene_clips`."""
     return DataSet(
         _name(source),
         "static_scene",
-        partial(static_scene_clips, source, starts=starts, length=length, intrinsics=intrinsics),
+        partial(
+            static_scene_clips,
+            source,
+            starts=starts,
+            length=length,
+            intrinsics=intrinsics,
+            image_topic=image_topic,
+            depth_topic=depth_topic,
+            camera_info_topic=camera_info_topic,
+        ),
         LabelledTask(mode, alone),
         total=len(set(starts)) or None,
         about=_asked(mode, alone) | {"starts": list(starts)},

@@ -162,9 +162,9 @@ def _add_parts(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--points", type=int, default=100, metavar="N", help="corners to follow in a palindrome [100]"
     )
-    group.add_argument(
-        "--image-topic", metavar="TOPIC", help="colour images, if the bag of a palindrome holds several"
-    )
+    group.add_argument("--image-topic", metavar="TOPIC", help="colour images, if a bag holds several")
+    group.add_argument("--depth-topic", metavar="TOPIC", help="the same, of a static scene's depth images")
+    group.add_argument("--camera-info-topic", metavar="TOPIC", help="the same, of its calibration")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -214,7 +214,12 @@ def _scenes(
         if stop.is_set():
             return
         found = evaluate_recording(
-            path, candidates, points=args.scene_points, intrinsics=_intrinsics(args), progress=True
+            path,
+            candidates,
+            points=args.scene_points,
+            intrinsics=_intrinsics(args),
+            progress=True,
+            **_topics(args),
         )
         if found is not None:
             scenes.recorded.append(found)
@@ -222,6 +227,10 @@ def _scenes(
 
 def _intrinsics(args: argparse.Namespace) -> tuple[float, float, float, float] | None:
     return tuple(args.intrinsics) if args.intrinsics else None
+
+
+def _topics(args: argparse.Namespace) -> dict[str, str | None]:
+    return {name: getattr(args, name) for name in ("image_topic", "depth_topic", "camera_info_topic")}
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -259,6 +268,7 @@ def _data_sets(args: argparse.Namespace) -> Iterator[DataSet]:
             starts=args.starts,
             length=args.length,
             intrinsics=_intrinsics(args),
+            **_topics(args),
         )
     for path in args.palindrome:
         yield data_sets.palindrome(

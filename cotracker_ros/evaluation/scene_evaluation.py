@@ -93,6 +93,7 @@ def evaluate_recording(
     points: int = 300,
     intrinsics: Intrinsics | None = None,
     progress: bool = False,
+    **bag_options: str | None,
 ) -> RecordedResult | None:
     """Run every tracker over a whole recording of a scene that stands still, and Open3D's odometry if there.
 
@@ -102,6 +103,7 @@ def evaluate_recording(
         points: Corners to follow.
         intrinsics: See `static_scene_clips`.
         progress: Show a progress bar for each run.
+        bag_options: See `static_scene_clips`.
 
     Returns:
         The result; None if the recording is too short to say anything about poses.
@@ -113,7 +115,7 @@ def evaluate_recording(
 
     def frames(who: str) -> Iterator[RgbdFrame]:
         bar = tqdm(
-            registered_static_scene(path, intrinsics),
+            registered_static_scene(path, intrinsics, **bag_options),
             desc=f"{path.resolve().name}, poses by {who}",
             unit="image",
             disable=not progress,

@@ -12,7 +12,7 @@ import pytest
 from clips import SMALL, moving_clip, small_network
 
 from cotracker_ros import cli
-from cotracker_ros.evaluation import data_sets
+from cotracker_ros.evaluation import data_sets, scene_evaluation
 from cotracker_ros.evaluation.candidates import make_candidates
 from cotracker_ros.evaluation.runner import DataSet, evaluate
 from cotracker_ros.evaluation.trials import LabelledTask
@@ -171,6 +171,22 @@ class TestDataSets:
         names = [tracker.name for tracker in results[0].trackers]
         assert len(names) == 6 and names[0] == "klt" and "klt:max_error=4,window=31" in names
         assert results[0].best_klt.mean("final")["average_jaccard"] == 1
+
+    def test_topics_of_a_static_scene_can_be_named(self, monkeypatch, capsys, tmp_path):
+        opened = []
+        found = iter([[], [clip(name="scene")]])  # nothing to say of its whole length, and one clip
+
+        def opens(source, *_, **options):
+            opened.append((source, options["image_topic"], options["depth_topic"]))
+            return iter(next(found))
+
+        monkeypatch.setattr(scene_evaluation, "registered_static_scene", opens)
+        monkeypatch.setattr(data_sets, "static_scene_clips", opens)
+        monkeypatch.setattr(scene_evaluation, "score_recording", lambda frames, *_, **__: next(frames, {}))
+        topics = ["--image-topic", "/left/image", "--depth-topic", "/left/depth"]
+        code, _, err = run(capsys, "--static-scene", tmp_path, *topics, "--out", tmp_path / "out")
+        assert code == 0, err
+        assert opened == [(tmp_path, "/left/image", "/left/depth")] * 2
 
     def test_dynamic_replica_is_asked_for_in_frame_0(self, monkeypatch, tmp_path):
         from cotracker_ros.evaluation import datasets

@@ -179,12 +179,14 @@ def open_static_scene(
     )
 
 
-def registered_static_scene(path: Path, intrinsics: Intrinsics | None = None) -> Iterator[FrameLoader]:
+def registered_static_scene(
+    path: Path, intrinsics: Intrinsics | None = None, **bag_options: str | None
+) -> Iterator[FrameLoader]:
     """List the frames of a recording with depth that is registered to the colour images.
 
     It is as the recording gives it, but for 7-Scenes; see `seven_scenes.registered`.
     """
-    loaders = open_static_scene(path, intrinsics)
+    loaders = open_static_scene(path, intrinsics, **bag_options)
     if bag_kind(path) or not is_seven_scenes(path):
         return loaders
     return (partial(_registered, load, intrinsics) for load in loaders)
