@@ -73,7 +73,8 @@ class DataConfig:
             folder that `cotracker_ros distill` wrote).
         path: Folder of the data set; not for ``synthetic``.
         frames: Frames of a clip as it is made or read.
-        least_frames: Fewest frames of a clip of ``kubric``, whose number is drawn; 0 reads ``frames`` always.
+        least_frames: Fewest frames of a clip of ``kubric`` or ``labels``, whose number is drawn; 0 takes
+            ``frames`` always.
         max_stride: Largest step from one frame of ``kubric`` to the next, drawn per clip.
         window: Frames of it that are trained on at a time; with starts ``query`` it is the whole clip.
         sizes: Widths and heights that clips are drawn from, px.

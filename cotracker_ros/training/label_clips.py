@@ -25,16 +25,19 @@ def label_source(config: DataConfig) -> Callable[[np.random.Generator], Labelled
     """
     folder = LabelFolder(Path(config.path))
 
-    def piece(size: tuple[int, int], rng: np.random.Generator) -> LabelledClip:
+    def piece(frames: int, size: tuple[int, int], rng: np.random.Generator) -> LabelledClip:
         clip: LabelledClip = folder[int(rng.integers(len(folder)))]
         if config.covers:
             clip = replace(clip, known=clip.known & clip.visible)
-        return random_piece(clip, config.frames, size, rng)
+        return random_piece(clip, frames, size, rng)
 
     def make(rng: np.random.Generator) -> LabelledClip:
         size = config.sizes[int(rng.integers(len(config.sizes)))]
-        clip = piece(size, rng)
-        return cover(clip, piece(size, rng).frames, rng) if config.covers else clip
+        frames = config.frames
+        if config.least_frames:
+            frames = int(rng.integers(config.least_frames, frames + 1))
+        clip = piece(frames, size, rng)
+        return cover(clip, piece(frames, size, rng).frames, rng) if config.covers else clip
 
     return make
 

@@ -64,11 +64,13 @@ def student_config(config: StudentConfig, labels: Path, frames: int, tracks: int
         WeightsError: The student's weights are missing or cannot be read.
     """
     model, _ = without_verifier(*checkpoints.read(find_weights(config.student)))
-    base = read_config("default_distil" if model.causal else "cotracker3_distil_online")
+    kind = "offline" if model.offline else "online"
+    base = read_config("default_distil" if model.causal else f"cotracker3_distil_{kind}")
     data = replace(
         base.data,
         path=str(labels),
         frames=min(base.data.frames, frames) if model.causal else frames,
+        least_frames=min(base.data.least_frames, frames),
         window=max(_LEAST_WINDOW, min(base.data.window, frames)),
         tracks=min(base.data.tracks, tracks) if model.causal else tracks,
         workers=config.workers,

@@ -308,6 +308,8 @@ def test_training_samples_come_at_the_sizes_of_the_run(recording, tmp_path: Path
     piece = label_source(config)(np.random.default_rng(0))
     assert piece.frames.shape == (10, 48, 64, 3)
     assert piece.xy.shape == (10, 16, 2)
+    varied = label_source(replace(config, least_frames=8))
+    assert {len(varied(np.random.default_rng(seed))) for seed in range(12)} == {8, 9, 10}
 
 
 # The command
@@ -418,6 +420,12 @@ def test_published_networks_get_the_published_second_stage(tmp_path: Path) -> No
     assert (loss.visibility, loss.confidence) == (0, 0)
     assert loss.visible == 5 * loss.hidden
     assert (config.starts, config.steps, config.data.covers) == ("query", 2000, False)
+
+
+def test_offline_networks_get_theirs(tmp_path: Path) -> None:
+    config = settings_of_student(replace(NETWORK, causal=False, offline=True), tmp_path)
+    assert (config.data.least_frames, config.data.frames) == (32, 32)  # the labelled clips have no more
+    assert (config.rate, config.clip_norm, config.loss.freeze_visibility) == (5e-5, 10, True)
 
 
 def test_causal_networks_learn_what_hides_points_from_covers(tmp_path: Path) -> None:

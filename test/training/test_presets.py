@@ -51,7 +51,12 @@ def tiny(name: str, folder: Path) -> TrainConfig:
         changes |= {"kubric": kubric, "labels": labels}[preset.data.source](folder / "data")
     if preset.initial or preset.starts == "rollout":
         model = CoTracker3Config(
-            **NETWORK | {"stage_widths": (8, 8, 8, 8), "causal": preset.model.causal},
+            **NETWORK
+            | {
+                "stage_widths": (8, 8, 8, 8),
+                "causal": preset.model.causal,
+                "offline": preset.model.offline,
+            },
             motion_height=preset.model.motion_height,
             motion_width=preset.model.motion_width,
         )
@@ -85,9 +90,13 @@ def test_the_first_stage_is_as_published(name: str, offline: bool) -> None:
     assert (config.steps, config.iterations, config.schedule) == (50_000, 4, "one_cycle")
 
 
-def test_the_second_stage_is_as_published() -> None:
-    config = read_config("cotracker3_distil_online")
-    assert config.model == CoTracker3Config()
+@pytest.mark.parametrize("kind", ["online", "offline"])
+def test_the_second_stage_is_as_published(kind: str) -> None:
+    config = read_config(f"cotracker3_distil_{kind}")
+    assert config.model == read_config(f"cotracker3_{kind}").model
+    frames = config.data.least_frames, config.data.frames
+    assert frames == {"online": (0, 64), "offline": (40, 79)}[kind]
+    assert config.data.tracks == 384
     assert config.loss.freeze_visibility
     assert (config.loss.visibility, config.loss.confidence) == (0, 0)
     assert (config.rate, config.weight_decay, config.clip_norm, config.warm_up) == (5e-5, 1e-5, 10.0, 0)
