@@ -265,7 +265,9 @@ class RunLog:
         self._path = out / LOG
         lines = self._path.read_text().splitlines() if step and self._path.is_file() else []
         kept = [line for line in lines if _step_of(line) <= step]
-        self._path.write_text("".join(line + "\n" for line in kept))
+        rewritten = self._path.with_suffix(".part")  # a kill or a full disk here must not cost the log
+        rewritten.write_text("".join(line + "\n" for line in kept))
+        rewritten.replace(self._path)
         self._sums: dict[str, float] = {}
         self._count = 0
         self._board = _tensorboard(out, step)

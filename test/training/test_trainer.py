@@ -96,6 +96,20 @@ def test_a_full_disk_keeps_the_last_snapshot(tmp_path: Path, monkeypatch: pytest
     assert state.step == 2
 
 
+def test_a_full_disk_at_the_beginning_leaves_the_log(tmp_path: Path, monkeypatch) -> None:
+    trainer.RunLog(tmp_path, CONFIG, 0).write(2, {"loss": 1.0})
+    before = (tmp_path / trainer.LOG).read_text()
+
+    def full(path, text):
+        path.write_bytes(b"")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(Path, "write_text", full)
+        trainer.RunLog(tmp_path, CONFIG, 2)
+    assert (tmp_path / trainer.LOG).read_text() == before
+
+
 def test_a_full_disk_at_the_very_end_leaves_the_snapshot(tmp_path: Path, monkeypatch) -> None:
     def full(*arguments):
         raise SafetensorError("No space left on device")
