@@ -33,6 +33,18 @@ def test_video(video):
         np.testing.assert_allclose(means[:, 2], 20, atol=4)
 
 
+def test_a_video_that_ends_early(video):
+    """Its header promises five images; what is there is read, and all of it."""
+    content = video.read_bytes()
+    video.write_bytes(content[: (content.index(b"movi") + content.rindex(b"idx1")) // 2])
+    recording = open_recording(video)
+    images = [event for event in recording.events() if isinstance(event, ImageEvent)]
+    assert 1 <= len(images) < 5
+    video.write_bytes(content[:100])
+    with pytest.raises(RecordingError, match=r"cannot be read|no image that can be read"):
+        open_recording(video)
+
+
 def test_image_folder_in_natural_order(tmp_path):
     for i in (10, 2, 1):
         cv2.imwrite(str(tmp_path / f"frame{i}.png"), np.full((4, 6, 3), i, np.uint8))
