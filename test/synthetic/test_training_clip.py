@@ -78,6 +78,27 @@ def test_many_tracks_are_hidden_and_return(clips: list) -> None:
     assert np.mean([clip.known.mean() for clip in clips]) > 0.9
 
 
+def stretches(there: np.ndarray) -> list[tuple[int, int]]:
+    """Begin and length of each stretch of a (T,) bool in which it holds."""
+    edges = np.flatnonzero(np.diff(np.r_[False, there, False].astype(int)))
+    return [(int(begin), int(end - begin)) for begin, end in edges.reshape(-1, 2)]
+
+
+def test_some_occlusions_are_long_some_repeated_and_some_things_leave_the_image_and_return(
+    clips: list,
+) -> None:
+    long = repeated = left = 0
+    for clip in clips:
+        inside = np.all((clip.xy >= -0.5) & (clip.xy < np.array(clip.size) - 0.5), axis=-1)
+        for seen, within in zip(clip.visible.T, inside.T, strict=True):
+            first, last = np.flatnonzero(seen)[[0, -1]]
+            hidden = stretches(~seen[first : last + 1])
+            long += any(length >= 8 for _, length in hidden)  # of 20 images
+            repeated += len(hidden) > 1
+            left += not within[first : last + 1].all()
+    assert min(long, repeated, left) > 0.01 * 24 * 48
+
+
 def test_slow_and_fast_motion(clips: list) -> None:
     speeds = np.concatenate([np.linalg.norm(np.diff(clip.xy, axis=0), axis=-1).ravel() for clip in clips])
     speeds *= 256 / 128
