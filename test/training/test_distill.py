@@ -15,7 +15,9 @@ from drifting import drifting_clip
 from listed import ListedRecording
 
 from cotracker_ros import cli
+from cotracker_ros.messages import image_fields
 from cotracker_ros.model import CoTracker3, CoTracker3Config, checkpoints
+from cotracker_ros.recordings import BagWriter
 from cotracker_ros.training import label_cache, label_clips, labelling, student
 from cotracker_ros.training.config import DataConfig
 from cotracker_ros.training.cutting import CutConfig
@@ -356,10 +358,30 @@ def test_one_recording_one_robot(folder_of_images: Path, tmp_path: Path, capsys,
     assert again.splitlines()[-1] == text.splitlines()[-1]
 
 
-def test_labels_only_needs_no_student(folder_of_images: Path, tmp_path: Path, capsys) -> None:
+def recorded(images: np.ndarray, kind: str, folder: Path) -> Path:
+    """The images as a bag, or as a video."""
+    if kind == "bag":
+        path = folder / "drive.mcap"
+        with BagWriter(path) as bag:
+            for i, image in enumerate(images):
+                stamp = 1_000_000_000 + i * 100_000_000
+                bag.write(
+                    "/camera/image", "sensor_msgs/msg/Image", stamp, image_fields(image, stamp, "camera")
+                )
+        return path
+    path = folder / "drive.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, images.shape[2:0:-1])
+    for image in images:
+        writer.write(image[..., ::-1])
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["bag", "video"])
+def test_labels_only_needs_no_student(images: np.ndarray, tmp_path: Path, capsys, kind: str) -> None:
     out = tmp_path / "out"
-    code, _, _ = run(capsys, "distill", "--recordings", folder_of_images, "--teachers", "klt", "--out", out,
-                     "--labels-only", *CUT)  # fmt: skip
+    code, _, _ = run(capsys, "distill", "--recordings", recorded(images, kind, tmp_path), "--teachers", "klt",
+                     "--out", out, "--labels-only", *CUT)  # fmt: skip
     assert code == 0
     assert len(LabelFolder(out / "labels")) == 2
     assert not (out / "student").exists()
