@@ -224,9 +224,11 @@ def _step(
     for number in _numbers(config, group, state.step, state.step + 1):
         sample = next(samples)
         sample = sample.to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            if config.starts == "rollout" and sample.begin == 0 and _drawn(config, number):
+        if config.starts == "rollout" and sample.begin == 0 and _drawn(config, number):
+            # By itself: older versions of torch reuse weights that were rounded without gradients.
+            with _rounding(config, device):
                 sample = roll_out(model, sample, config.iterations)
+        with _rounding(config, device):
             losses = sample_losses(model, sample, config)
         loss = torch.stack(list(losses.values())).sum() / config.batch
         loss.backward()
@@ -249,6 +251,10 @@ def _step(
         for name, part in model.state_dict().items():
             state.average[name].lerp_(part.to(state.average[name].dtype), 1 - decay)
     return values | {"rate": rate, "norm": norm}
+
+
+def _rounding(config: TrainConfig, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
 
 
 def _drawn(config: TrainConfig, number: int) -> bool:

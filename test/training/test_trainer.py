@@ -167,6 +167,15 @@ def test_weights_of_an_earlier_stop_are_not_those_of_the_end(tmp_path: Path, mon
     assert torch.equal(weights(CoTracker3.from_checkpoint(tmp_path / WEIGHTS)), weights(whole))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_clip_that_the_network_streams_teaches_every_part_of_it(precision: str) -> None:
+    config = replace(CONFIG, starts="rollout", rollouts=1.0, precision=precision)
+    config = replace(config, data=replace(config.data, late=0.0))
+    state = trainer.new_run(config, CPU)
+    trainer._step(state, config, trainer.Group(), CPU, trainer._samples(config, trainer.Group(), 0))
+    assert not [name for name, part in state.model.named_parameters() if part.grad is None]
+
+
 def test_processes_stream_the_samples_that_one_with_a_larger_batch_would() -> None:
     config = replace(CONFIG, starts="rollout", batch=3)
     alone = trainer._numbers(replace(config, batch=6), trainer.Group(), 2, 4)
