@@ -1,8 +1,10 @@
-"""Losses against values worked out by hand from section 3.1 of the specification."""
+"""Losses against the official code's own numbers and against values worked out by hand."""
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from cotracker_ros.model import Estimates
 from cotracker_ros.training.config import LossConfig
 from cotracker_ros.training.losses import Target, feature_loss, huber, masked_mean, window_losses
 
+REFERENCE = Path(__file__).parent / "data" / "losses_reference.npz"
 PUBLISHED = LossConfig(masked=False)
 STRIDE = 4
 
@@ -30,6 +33,30 @@ def estimates(offset: list[list[list[float]]], visibility: float = 0.0, confiden
 
 def entropy(logit: float, truth: bool) -> float:
     return math.log1p(math.exp(-logit if truth else logit))
+
+
+def test_they_are_those_of_the_official_code() -> None:
+    """Two windows of 16 frames, three passes, six tracks; its numbers are for terms without weights."""
+    with np.load(REFERENCE) as file:
+        given = {name: torch.from_numpy(file[name]) for name in file.files}
+    alone = LossConfig(visible=1, hidden=1, masked=False)
+
+    def cost(name: str, visible: torch.Tensor) -> float:
+        parts = []
+        for window in range(2):
+            xy, logits = given["pred"][window, :, 0] / STRIDE, given["prob"][window, :, 0].logit()
+            passes = [Estimates(xy[m].transpose(0, 1), logits[m].T, logits[m].T) for m in range(len(xy))]
+            truth = (given["gt"], visible, given["valid"] > 0)
+            true = Target(*(part[window, 0].transpose(0, 1) for part in truth))
+            parts.append(float(window_losses(passes, true, STRIDE, alone)[name]))
+        return sum(parts) / 2
+
+    seen = given["vis"] > 0
+    assert cost("visible", seen) == pytest.approx(float(given["seq_huber_visible"]), rel=1e-5)
+    assert cost("hidden", ~seen) == pytest.approx(float(given["seq_l1_visible"]), rel=1e-5)
+    assert cost("hidden", torch.zeros_like(seen)) == pytest.approx(float(given["seq_l1_all"]), rel=1e-5)
+    assert cost("visibility", seen) == pytest.approx(float(given["bce_vis"]), rel=1e-5)
+    assert cost("confidence", seen) == pytest.approx(float(given["conf"]), rel=1e-5)
 
 
 def test_huber_bends_at_six_px() -> None:
