@@ -1,19 +1,23 @@
 """``cotracker_ros train`` from the command line: in one process, in two, and with wrong arguments."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from drifting import drifting_clip
 from kubric import write_kubric
+from safetensors import safe_open
 
 from cotracker_ros import cli
 from cotracker_ros.model import CoTracker3, checkpoints
 from cotracker_ros.training import train_command
 from cotracker_ros.training.config import read_config
+from cotracker_ros.training.snapshots import SNAPSHOT
 from cotracker_ros.training.trainer import LOG, WEIGHTS, averaged, new_run
 
 SETTINGS = """
@@ -158,6 +162,36 @@ def test_an_interrupted_run_says_how_to_go_on(capsys, tmp_path: Path, settings: 
     code, out, err = run(capsys, settings, "--out", tmp_path / "run")
     assert (code, out) == (130, "")
     assert err == "interrupted; the same command goes on from the last snapshot\n"
+
+
+@pytest.mark.timeout(300)  # ten seconds, but on a busy machine
+def test_a_run_that_is_killed_at_some_moment_goes_on_exactly(capsys, tmp_path: Path, settings: Path) -> None:
+    common = ("--device", "cpu", "--set", "steps=30", "snapshot_every=1")
+    command = ["-m", "cotracker_ros.cli", "train", settings, "--out", tmp_path / "killed", *common]
+    root = Path(cli.__file__).parents[1]
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command), "data.workers=1"],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # with its worker
+    )
+    try:
+        deadline = time.monotonic() + 280
+        while not (tmp_path / "killed" / SNAPSHOT).is_file() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.05)  # somewhere in a step, or in the middle of writing a snapshot
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert 0 < saved_step(tmp_path / "killed") < 30
+    for folder in ("killed", "whole"):
+        assert run(capsys, settings, "--out", tmp_path / folder, *common)[0] == 0
+    assert torch.equal(*(flat(tmp_path / folder / WEIGHTS) for folder in ("killed", "whole")))
+
+
+def saved_step(folder: Path) -> int:
+    with safe_open(folder / SNAPSHOT, framework="pt") as file:
+        return int(file.metadata()["step"])
 
 
 @pytest.mark.timeout(300)  # ten seconds, but three processes on a busy machine
