@@ -64,6 +64,23 @@ class Group:
         dist.all_reduce(holds)
         return bool(holds > 0)
 
+    def check_same(self, step: int, out: Path, device: torch.device) -> None:
+        """Make sure that all processes go on from the same step.
+
+        Raises:
+            TrainingError: They do not: those on other machines see another folder.
+        """
+        if self.size == 1:
+            return
+        limits = torch.tensor([step, -step], device=device)
+        dist.all_reduce(limits, dist.ReduceOp.MAX)
+        last, first = int(limits[0]), -int(limits[1])
+        if first != last:
+            raise TrainingError(
+                f"the processes go on from steps {first} to {last}; give a folder that all machines share "
+                f"instead of {out}"
+            )
+
 
 Evaluate = Callable[[CoTracker3], dict[str, float]]
 
@@ -99,6 +116,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     state = new_run(config, device)
     resumed = load_snapshot(state, config, out)
+    group.check_same(state.step, out, device)
     if resumed and state.step == config.steps and _holds_weights(out / WEIGHTS, state, config):
         return CoTracker3.from_checkpoint(out / WEIGHTS, device)
     log = RunLog(out, config, state.step if resumed else 0) if group.rank == 0 else None

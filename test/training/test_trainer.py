@@ -176,6 +176,17 @@ def test_a_clip_that_the_network_streams_teaches_every_part_of_it(precision: str
     assert not [name for name, part in state.model.named_parameters() if part.grad is None]
 
 
+def test_processes_that_do_not_share_a_folder_are_told(tmp_path: Path, monkeypatch) -> None:
+    train(CONFIG, tmp_path / "first", device=CPU)
+
+    def beside_one_that_begins(limits: torch.Tensor, how: object) -> None:
+        limits.copy_(torch.maximum(limits, torch.tensor([0, 0])))
+
+    monkeypatch.setattr(trainer.dist, "all_reduce", beside_one_that_begins)
+    with pytest.raises(TrainingError, match=r"from steps 0 to 6; give a folder that all machines share"):
+        train(CONFIG, tmp_path / "first", device=CPU, group=trainer.Group(0, 2))
+
+
 def test_processes_stream_the_samples_that_one_with_a_larger_batch_would() -> None:
     config = replace(CONFIG, starts="rollout", batch=3)
     alone = trainer._numbers(replace(config, batch=6), trainer.Group(), 2, 4)
