@@ -19,6 +19,7 @@ from cotracker_ros.tracking.names import KLT, TrackerNameError, parse_name
 
 if TYPE_CHECKING:
     from cotracker_ros.model import CoTracker3
+    from cotracker_ros.training.teachers import Teacher
 
 BEST_OF_KLT = tuple(
     KLT
@@ -28,6 +29,9 @@ BEST_OF_KLT = tuple(
     for error in (1, 2, 4)
 )
 """Settings of KLT of which the best is what a network has to beat on synthetic clips."""
+
+
+_VISIBLE = 0.5  # probability above which a user's own tracker calls a point visible
 
 
 class Candidate(ABC):
@@ -88,18 +92,49 @@ class OfflineCandidate(Candidate):
         return Followed(answers, None, seconds, len(frames))
 
 
+class FunctionCandidate(Candidate):
+    """A tracker of the user's own, as `cotracker_ros.training.teachers` describes it.
+
+    It sees the whole clip at once; what it says with a probability above a half is visible.
+    """
+
+    def __init__(self, name: str, teacher: Teacher) -> None:
+        super().__init__(name, name, joint=True, both_ways=True)
+        self._teacher = teacher
+
+    def follow(self, frames: NDArray[np.uint8], points: NDArray[np.float64]) -> Followed:
+        """See `Candidate.follow`.
+
+        Raises:
+            TrackerNameError: The function failed, or answered something else than tracks.
+        """
+        from cotracker_ros.training.teachers import ask
+
+        begin = time.perf_counter()
+        try:
+            tracks = ask(self._teacher, frames, points.astype(np.float32))
+        except Exception as error:  # whatever a user's function raises
+            raise TrackerNameError(
+                f"the tracker '{self.name}' failed: {type(error).__name__}: {error}"
+            ) from error
+        seconds = time.perf_counter() - begin
+        answers = Answers(tracks.xy.astype(np.float32), tracks.called_visible(_VISIBLE))
+        return Followed(answers, None, seconds, len(frames))
+
+
 def make_candidates(names: Sequence[str], *, device: str = "auto") -> list[Candidate]:
     """Make trackers; those with the same weights share one network.
 
     Args:
         names: Each ``klt``, ``default``, the name of a published checkpoint or a path, and after a colon
             settings such as ``klt:max_error=2,window=31`` or ``default:update_every=1,iterations=1``: fields
-            of `TrackerConfig`, and of `KltConfig` for KLT, ``precision`` for networks. A name that comes
-            twice counts once.
+            of `TrackerConfig`, and of `KltConfig` for KLT, ``precision`` for networks; or a function,
+            ``package.module:function``. A name that comes twice counts once.
         device: Where networks run, see `pick_device`.
 
     Raises:
         TrackerNameError: A setting is unknown or has a wrong value, or the network cannot have it.
+        TeacherError: There is no such function.
         WeightsError: There are no such weights, or they cannot be read.
         DeviceError: The device or the precision cannot be had.
     """
@@ -117,6 +152,10 @@ class _Loading:
 def _make(name: str, device: str, networks: dict[tuple[str, str], CoTracker3]) -> Candidate:
     named = parse_name(name)
     weights = named.weights
+    if named.kind == "function":
+        from cotracker_ros.training.named_teachers import make_teacher
+
+        return FunctionCandidate(name, make_teacher(name))
     if named.kind == KLT:
         klt, config = named.configure(KltConfig(), TrackerConfig())
         return OnlineCandidate(name, weights, create_tracker(KLT, config=config, klt=klt))

@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--alone",
         action="store_true",
-        help="track each query by itself with support points around it, instead of all jointly",
+        help="track each query by itself with support points around it, instead of all jointly (but the "
+        "corners of palindromes)",
     )
     parser.add_argument(
         "--out",
@@ -58,7 +59,7 @@ def _add_trackers(group: argparse._ArgumentGroup) -> None:
         default=[],
         metavar="NAME",
         help="klt, default or a checkpoint; settings follow after a colon, as in klt:max_error=2,window=31 "
-        "or default:update_every=4",
+        "or default:update_every=4; or a function of yours, package.module:function, as distill takes",
     )
     group.add_argument("--no-klt", action="store_true", help="do not run KLT beside them")
     group.add_argument("--device", default="auto", help="of networks: auto, cpu, cuda, cuda:N or mps")
@@ -165,6 +166,11 @@ def _add_parts(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--image-topic", metavar="TOPIC", help="colour images, if a bag holds several")
     group.add_argument("--depth-topic", metavar="TOPIC", help="the same, of a static scene's depth images")
     group.add_argument("--camera-info-topic", metavar="TOPIC", help="the same, of its calibration")
+    group.add_argument(
+        "--world",
+        metavar="FRAME",
+        help="frame of a bag's TF in which the scene stands still [the root above the camera]",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -219,7 +225,7 @@ def _scenes(
             points=args.scene_points,
             intrinsics=_intrinsics(args),
             progress=True,
-            **_topics(args),
+            **_bag_options(args),
         )
         if found is not None:
             scenes.recorded.append(found)
@@ -229,8 +235,9 @@ def _intrinsics(args: argparse.Namespace) -> tuple[float, float, float, float] |
     return tuple(args.intrinsics) if args.intrinsics else None
 
 
-def _topics(args: argparse.Namespace) -> dict[str, str | None]:
-    return {name: getattr(args, name) for name in ("image_topic", "depth_topic", "camera_info_topic")}
+def _bag_options(args: argparse.Namespace) -> dict[str, str | None]:
+    names = ("world", "image_topic", "depth_topic", "camera_info_topic")
+    return {name: getattr(args, name) for name in names}
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -268,7 +275,7 @@ def _data_sets(args: argparse.Namespace) -> Iterator[DataSet]:
             starts=args.starts,
             length=args.length,
             intrinsics=_intrinsics(args),
-            **_topics(args),
+            **_bag_options(args),
         )
     for path in args.palindrome:
         yield data_sets.palindrome(

@@ -20,7 +20,7 @@ class TrackerNameError(ValueError):
 class TrackerName(NamedTuple):
     """A tracker's whole name, and its parts: what is named, and settings that follow after a colon.
 
-    Its kind is ``klt``, ``network`` or ``function``. Where functions have no place, one is a path.
+    Its kind is ``klt``, ``network`` or ``function``.
     """
 
     text: str

@@ -96,6 +96,36 @@ def test_klt_and_a_network_side_by_side(capsys, tmp_path, video, tapvid):
     assert plots == ["0_video.png", "1_davis_pkl.png"]
 
 
+def test_a_function_of_your_own_is_scored_beside_klt(capsys, tmp_path, tapvid, monkeypatch):
+    """One that knows how points move is right everywhere; it has seen the whole clip: no first answers."""
+    (tmp_path / "my_trackers.py").write_text(
+        "import numpy as np\n"
+        f"STEP = np.array({STEP.tolist()})\n"
+        "def knows(frames, queries):\n"
+        "    time = np.arange(len(frames))[:, None, None] - queries[None, :, :1]\n"
+        "    pixel = (np.array(frames.shape[2:0:-1]) - 1) / [159, 119]\n"  # scored at 256x256
+        "    xy = queries[None, :, 1:] + STEP * pixel * time\n"
+        "    seen = np.ones(xy.shape[:2], bool)\n"
+        "    seen[3:5, 1] = False\n"
+        "    return xy, seen\n"
+        "def fails(frames, queries):\n"
+        "    raise RuntimeError('out of memory')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    asked = "--tapvid", tapvid, "--out", tmp_path / "out", "--tracker"
+    code, _, err = run(capsys, *asked, "my_trackers:knows")
+    assert code == 0, err
+    _, own = json.loads((tmp_path / "out" / "evaluate.json").read_text())["sets"][0]["trackers"]
+    assert own["final"]["mean"]["average_jaccard"] == 1
+    assert own["first"] is None
+    for name, sentence in (
+        ("fails", "the tracker 'my_trackers:fails' failed: RuntimeError: out of memory"),
+        ("absent", "'my_trackers:absent' cannot be had"),
+    ):
+        code, _, err = run(capsys, *asked, f"my_trackers:{name}")
+        assert code == 2 and sentence in err
+
+
 def test_one_data_set_can_be_damaged_without_loss_of_the_others(capsys, tmp_path, video):
     (tmp_path / "bad.pkl").write_bytes(b"no pickle")
     arguments = ["--palindrome", video, "--frames", "4", "--tapvid", tmp_path / "bad.pkl"]
@@ -172,21 +202,21 @@ class TestDataSets:
         assert len(names) == 6 and names[0] == "klt" and "klt:max_error=4,window=31" in names
         assert results[0].best_klt.mean("final")["average_jaccard"] == 1
 
-    def test_topics_of_a_static_scene_can_be_named(self, monkeypatch, capsys, tmp_path):
+    def test_frames_and_topics_of_a_static_scene_can_be_named(self, monkeypatch, capsys, tmp_path):
         opened = []
         found = iter([[], [clip(name="scene")]])  # nothing to say of its whole length, and one clip
 
         def opens(source, *_, **options):
-            opened.append((source, options["image_topic"], options["depth_topic"]))
+            opened.append((source, options["world"], options["image_topic"], options["depth_topic"]))
             return iter(next(found))
 
         monkeypatch.setattr(scene_evaluation, "registered_static_scene", opens)
         monkeypatch.setattr(data_sets, "static_scene_clips", opens)
         monkeypatch.setattr(scene_evaluation, "score_recording", lambda frames, *_, **__: next(frames, {}))
-        topics = ["--image-topic", "/left/image", "--depth-topic", "/left/depth"]
-        code, _, err = run(capsys, "--static-scene", tmp_path, *topics, "--out", tmp_path / "out")
+        options = ["--world", "map", "--image-topic", "/left/image", "--depth-topic", "/left/depth"]
+        code, _, err = run(capsys, "--static-scene", tmp_path, *options, "--out", tmp_path / "out")
         assert code == 0, err
-        assert opened == [(tmp_path, "/left/image", "/left/depth")] * 2
+        assert opened == [(tmp_path, "map", "/left/image", "/left/depth")] * 2
 
     def test_dynamic_replica_is_asked_for_in_frame_0(self, monkeypatch, tmp_path):
         from cotracker_ros.evaluation import datasets
