@@ -21,6 +21,7 @@ import psutil
 import torch
 from tqdm import tqdm
 
+from cotracker_ros.evaluation import default_speed
 from cotracker_ros.evaluation.default_speed import moving_picture, spread_queries
 from cotracker_ros.evaluation.published_protocol import PublishedProtocol, published_layers
 from cotracker_ros.model import CoTracker3, CoTracker3Config
@@ -111,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         add(_stream("klt", TrackerConfig(), None, tracks, size, window + 100))
     growth = _growth(args.images)
     node = _node_overhead(max(args.tracks))
-    shipped = {precision: _default_speed(precision) for precision in ("auto", "fp32")}
+    shipped = [_default_speed("auto"), _default_speed("fp32"), _default_speed("auto", (640, 480), 500)]
     scene = _scene_speed(args.scene_images)
     bar.close()
     text = _table(rows, growth, node, shipped, scene, device)
@@ -233,9 +234,13 @@ def _node_overhead(tracks: int) -> dict[str, float]:
     return {"tracks": tracks} | _run(command)
 
 
-def _default_speed(precision: str) -> dict[str, float]:
+def _default_speed(
+    precision: str, size: tuple[int, int] = default_speed.SIZE, tracks: int = default_speed.TRACKS
+) -> dict[str, Any]:
     """Speed and memory of the shipped network, in a process of its own."""
-    return _run([sys.executable, "-m", "cotracker_ros.evaluation.default_speed", "default", precision])
+    options = ["--precision", precision, "--size", *map(str, size), "--tracks", str(tracks)]
+    measured = _run([sys.executable, "-m", "cotracker_ros.evaluation.default_speed", "default", *options])
+    return {"size": size, "tracks": tracks, "precision": precision} | measured
 
 
 def _scene_speed(images: int) -> dict[str, float]:
@@ -268,7 +273,7 @@ def _table(
     rows: list[Measurement],
     growth: dict[str, float],
     node: dict[str, float],
-    shipped: dict[str, dict[str, float]],
+    shipped: list[dict[str, Any]],
     scene: dict[str, float],
     device: torch.device,
 ) -> str:
@@ -287,11 +292,7 @@ def _table(
             f"| {row.p50:.1f} | {row.p95:.1f} | {shares} | {row.memory:.0f} |"
         )
     lines += ["", "Memory, MB: " + ", ".join(f"{name} images {size:.0f}" for name, size in growth.items())]
-    lines += [""] + [
-        f"Shipped network, 256x256, 100 tracks, precision {precision}: {row['images/s']:.1f} images/s, "
-        f"p50 {row['p50 ms']:.1f} ms, p95 {row['p95 ms']:.1f} ms, memory in all {row['memory MB']:.0f} MB"
-        for precision, row in shipped.items()
-    ]
+    lines += ["", *map(_shipped_line, shipped)]
     if scene:
         lines += [
             "",
@@ -309,3 +310,12 @@ def _table(
             f"(KLT itself: {node['tracker p50 ms']:.1f}, {node['tracker p95 ms']:.1f})",
         ]
     return "\n".join(lines)
+
+
+def _shipped_line(row: dict[str, Any]) -> str:
+    width, height = row["size"]
+    return (
+        f"Shipped network, {width}x{height}, {row['tracks']} tracks, precision {row['precision']}: "
+        f"{row['images/s']:.1f} images/s, p50 {row['p50 ms']:.1f} ms, p95 {row['p95 ms']:.1f} ms, "
+        f"memory in all {row['memory MB']:.0f} MB"
+    )

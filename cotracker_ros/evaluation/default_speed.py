@@ -1,11 +1,11 @@
 """Speed and memory of the shipped network, in a process that holds nothing else.
 
-``python -m cotracker_ros.evaluation.default_speed WEIGHTS [IMAGES] [PRECISION]``: 256x256 images, 100 tracks,
-every image answered. Prints JSON.
+``python -m cotracker_ros.evaluation.default_speed WEIGHTS``: every image is answered. Prints JSON.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -37,14 +37,19 @@ def spread_queries(size: tuple[int, int], tracks: int) -> NDArray[np.float32]:
     return points[np.linspace(0, len(points) - 1, tracks).astype(int)]
 
 
-def measure(weights: str, images: int = 200, precision: str = "auto") -> dict[str, float]:
+def measure(
+    weights: str,
+    images: int = 200,
+    precision: str = "auto",
+    size: tuple[int, int] = SIZE,
+    tracks: int = TRACKS,
+) -> dict[str, float]:
     """Return images/s, median and 95th percentile of the time per image (ms) and resident memory (MB)."""
-    tracker = create_tracker(
-        "network", weights=weights, precision=precision, config=TrackerConfig(update_every=1)
-    )
-    frames = moving_picture(SIZE)
+    config = TrackerConfig(update_every=1, max_tracks=tracks)
+    tracker = create_tracker("network", weights=weights, precision=precision, config=config)
+    frames = moving_picture(size)
     order = [*range(len(frames)), *range(len(frames) - 2, 0, -1)]  # to and fro, so that nothing jumps
-    tracker.add_points(spread_queries(SIZE, TRACKS))
+    tracker.add_points(spread_queries(size, tracks))
     taken = []
     for index in range(_WARM + images):
         before = time.perf_counter()
@@ -62,9 +67,14 @@ def measure(weights: str, images: int = 200, precision: str = "auto") -> dict[st
 
 def main() -> int:
     """Measure once and print."""
-    arguments = sys.argv[1:]
-    precision = arguments.pop() if arguments[-1] in PRECISIONS else "auto"
-    print(json.dumps(measure(arguments[0], int(arguments[1]) if len(arguments) > 1 else 200, precision)))
+    parser = argparse.ArgumentParser(description="Speed and memory of a causal network.")
+    parser.add_argument("weights", help="default, or a checkpoint")
+    parser.add_argument("--images", type=int, default=200, help="after some to warm up [200]")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the network [auto]")
+    parser.add_argument("--size", type=int, nargs=2, default=SIZE, metavar=("W", "H"), help="px [256 256]")
+    parser.add_argument("--tracks", type=int, default=TRACKS, help="points to follow [100]")
+    args = parser.parse_args()
+    print(json.dumps(measure(args.weights, args.images, args.precision, tuple(args.size), args.tracks)))
     return 0
 
 
