@@ -6,6 +6,8 @@ out of the padded and scaled image that drifts, mirrors. Each takes a clip and a
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +69,7 @@ def erase(clip: LabelledClip, rng: Rng) -> LabelledClip:
             # A pixel reaches half a pixel to each side of its centre.
             low, high = np.array([left, top]) - 0.5, np.array([right, bottom]) - 0.5
             visible[t] &= ~((clip.xy[t] >= low) & (clip.xy[t] <= high)).all(-1)
-    return LabelledClip(frames, clip.xy, visible, clip.known, clip.name)
+    return replace(clip, frames=frames, visible=visible)
 
 
 def jitter_colours(clip: LabelledClip, rng: Rng) -> LabelledClip:
@@ -82,14 +84,14 @@ def jitter_colours(clip: LabelledClip, rng: Rng) -> LabelledClip:
         hsv[..., 0] = (hsv[..., 0] + 360 * rng.uniform(-_HUE, _HUE)) % 360
         hsv[..., 1] = np.clip(hsv[..., 1] * saturation, 0, 1)
         frames[t] = np.round(255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
-    return LabelledClip(frames, clip.xy, clip.visible, clip.known, clip.name)
+    return replace(clip, frames=frames)
 
 
 def blur(clip: LabelledClip, rng: Rng) -> LabelledClip:
     """Blur each frame, more or less."""
     side = (_BLUR_SIDE, _BLUR_SIDE)
     frames = [np.asarray(cv2.GaussianBlur(frame, side, rng.uniform(*_SIGMA))) for frame in clip.frames]
-    return LabelledClip(np.stack(frames), clip.xy, clip.visible, clip.known, clip.name)
+    return replace(clip, frames=np.stack(frames))
 
 
 def flip(clip: LabelledClip, rng: Rng) -> LabelledClip:
@@ -101,9 +103,7 @@ def flip(clip: LabelledClip, rng: Rng) -> LabelledClip:
     if rng.random() < 0.5:
         frames = frames[:, ::-1]
         xy = np.stack([xy[..., 0], clip.size[1] - 1 - xy[..., 1]], -1)
-    return LabelledClip(
-        np.ascontiguousarray(frames), np.asarray(xy, np.float32), clip.visible, clip.known, clip.name
-    )
+    return replace(clip, frames=np.ascontiguousarray(frames), xy=np.asarray(xy, np.float32))
 
 
 def crop(clip: LabelledClip, size: tuple[int, int], rng: Rng) -> LabelledClip:
@@ -135,8 +135,7 @@ def crop(clip: LabelledClip, size: tuple[int, int], rng: Rng) -> LabelledClip:
     far = np.linalg.norm(xy - np.array(size) / 2, axis=-1) > _FARTHEST
     near = ~(far & clip.known).any(0)
     inside = ((xy >= 0) & (xy <= np.array(size) - 1)).all(-1)
-    shown = clip.visible & inside
-    return LabelledClip(np.stack(frames), xy[:, near], shown[:, near], clip.known[:, near], clip.name)
+    return replace(clip, frames=np.stack(frames), xy=xy, visible=clip.visible & inside).of_tracks(near)
 
 
 def _scales(length: int, least: Floats, rng: Rng) -> Floats:

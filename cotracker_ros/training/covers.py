@@ -7,6 +7,8 @@ known. (Erased rectangles do the same in CoTracker's first stage, but look like 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +54,7 @@ def cover(clip: LabelledClip, behind: NDArray[np.uint8], rng: Rng) -> LabelledCl
             hidden, doubtful = _behind(share, clip.xy[t])
             visible[t] &= ~hidden
             known[t] &= ~doubtful
-    return LabelledClip(frames, clip.xy, visible, known, clip.name)
+    return replace(clip, frames=frames, visible=visible, known=known)
 
 
 def _outline(side: int, rng: Rng) -> NDArray[np.floating]:

@@ -100,18 +100,19 @@ def load_labels(path: Path) -> CachedLabels:
 
 
 def load_clip(path: Path) -> LabelledClip:
-    """Read a clip with its images; its name is its file's.
+    """Read a clip with its images and the frames of its queries; its name is its file's.
 
     Raises:
         LabelCacheError: The file is missing, truncated, or something else.
     """
-    _, parts = _read(path, ("images", "ends", "xy", "visible", "known"))
+    _, parts = _read(path, ("images", "ends", "queries", "xy", "visible", "known"))
     pictures = np.split(parts["images"], parts["ends"][:-1])
     decoded = [cv2.imdecode(picture, cv2.IMREAD_COLOR) for picture in pictures]
     if any(image is None for image in decoded):
         raise LabelCacheError(f"{path} holds an image that cannot be read; delete it and run distill again")
     frames = np.stack([np.asarray(image)[..., ::-1] for image in decoded]).astype(np.uint8)
-    return LabelledClip(frames, parts["xy"], parts["visible"], parts["known"], path.stem)
+    asked = parts["queries"][:, 0].astype(np.int64)
+    return LabelledClip(frames, parts["xy"], parts["visible"], parts["known"], path.stem, asked)
 
 
 def load_if_fresh(path: Path, settings: str) -> CachedLabels | None:

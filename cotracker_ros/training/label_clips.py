@@ -48,7 +48,8 @@ def random_piece(
     """Cut a piece out of a clip, in time and space.
 
     The piece shows more or less of the image: its scale is drawn between the clip's own and the one at which
-    the whole image just covers it. A clip with too few frames is played forward and backward.
+    the whole image just covers it. A clip with too few frames is played forward and backward. Half of the
+    queries of a clip that says where they are are in frames of the piece, at least.
 
     Args:
         clip: The clip.
@@ -56,23 +57,27 @@ def random_piece(
         size: Width and height of the piece, px.
         rng: Draws scale and place; a point that is visible in the first frame lies in the piece.
     """
-    start = int(rng.integers(max(1, len(clip) - frames + 1)))
-    when = start + ping_pong(frames, len(clip) - start)
-    xy, known, images = clip.xy[when], clip.known[when], clip.frames[when]
+    last = max(0, len(clip) - frames)
+    if clip.query_frames is not None and clip.query_frames.size:
+        last = min(last, int(np.median(clip.query_frames)))
+    start = int(rng.integers(last + 1))
+    clip = clip.in_frames(start + ping_pong(frames, len(clip) - start))
+    xy = clip.xy
     covering = max(size[0] / clip.size[0], size[1] / clip.size[1])
     factor = float(np.exp(rng.uniform(np.log(covering), max(0.0, np.log(covering)))))
     scaled = np.maximum(np.round(np.array(clip.size) * factor).astype(int), size)
     per_pixel = scaled / np.array(clip.size)
     # Pixel (0, 0) is the centre of the first pixel, at any scale.
     xy = (xy + 0.5) * per_pixel - 0.5
-    corner = _corner(xy[0][clip.visible[when[0]] & known[0]], scaled, np.array(size), rng)
+    corner = _corner(xy[0][clip.visible[0] & clip.known[0]], scaled, np.array(size), rng)
     left, top = corner.tolist()
     shown = [
-        np.asarray(_resized(image, scaled))[top : top + size[1], left : left + size[0]] for image in images
+        np.asarray(_resized(image, scaled))[top : top + size[1], left : left + size[0]]
+        for image in clip.frames
     ]
     xy = (xy - corner).astype(np.float32)
     inside = ((xy >= 0) & (xy <= np.array(size) - 1)).all(-1)
-    return LabelledClip(np.stack(shown), xy, clip.visible[when] & inside, known, clip.name)
+    return replace(clip, frames=np.stack(shown), xy=xy, visible=clip.visible & inside)
 
 
 def _corner(

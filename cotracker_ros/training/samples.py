@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -34,9 +36,10 @@ class Sample(NamedTuple):
         xy: (T, N, 2) float32, px.
         visible: (T, N) bool.
         known: (T, N) bool.
-        begin: First frame of the window that is trained on; before it there is at most the queries' frame.
+        begin: First frame of the window that is trained on; before it there are the frames of queries.
         starts: First guesses of all T frames as (T, N, 4): x, y in px, and the two logits; None where a
             window begins with its queries.
+        gap: Frames between those of the queries, or between them and the window, are left out.
     """
 
     video: Tensor
@@ -46,6 +49,7 @@ class Sample(NamedTuple):
     known: Tensor
     begin: int
     starts: Tensor | None
+    gap: bool = False
 
     def to(self, device: torch.device) -> Sample:
         """Bring all tensors to a device."""
@@ -119,77 +123,118 @@ def load_samples(config: TrainConfig, indices: range) -> Iterator[Sample]:
 
 
 def streamed_sample(clip: LabelledClip, config: TrainConfig, rng: np.random.Generator) -> Sample | None:
-    """Cut a sample whose queries all lie in its first frame, with the guesses of a stream.
+    """Cut a sample of a window that begins where its queries are, or later, with the guesses of a stream.
+
+    Where a clip says in which frame each point was chosen, that is the query; else all are in one frame.
 
     Returns:
-        None if no frame shows enough tracks.
+        None if too few tracks are visible in the frames of their queries.
     """
-    clip = _mirrored(clip, rng)
     window = config.data.window
     spare = len(clip) - window
-    late = spare > 0 and rng.random() < config.data.late
-    first = int(rng.integers(0, spare + 1)) if spare and not late and rng.random() < 0.5 else 0
-    clip = _part(clip, slice(first, None if late else first + window))
-    chosen = np.flatnonzero(clip.visible[0] & clip.known[0])
+    if clip.query_frames is None:
+        clip = _mirrored(clip, rng)
+        late = spare > 0 and rng.random() < config.data.late
+        first = int(rng.integers(0, spare + 1)) if spare and not late and rng.random() < 0.5 else 0
+        clip = clip.in_frames(slice(first, None if late else first + window))
+        clip = replace(clip, query_frames=np.zeros(clip.xy.shape[1], np.int64))
+        begin = len(clip) - window
+    else:  # they are near its beginning: it is not played backward
+        clip = flip(clip, rng)
+        late = spare > 0 and rng.random() < config.data.late
+        begin = spare if late else _enough_have_begun(clip, spare, rng)
+        clip = clip.in_frames(slice(begin + window))
+    chosen = np.flatnonzero(_can_be_asked(clip)[: begin + 1].any(0))
     if len(chosen) < _LEAST_TRACKS:
         return None
     # Few tracks at times: company must help, not be needed.
     most = config.data.tracks
     if rng.random() < 0.3:
         most = int(rng.integers(min(_LEAST_TRACKS, most), most + 1))
-    chosen = np.sort(rng.permutation(chosen)[:most])
-    clip = _tracks(clip, chosen)
+    clip = clip.of_tracks(np.sort(rng.permutation(chosen)[:most]))
+    return _from_queries(clip, begin, late, rng)
+
+
+def _from_queries(clip: LabelledClip, begin: int, late: bool, rng: np.random.Generator) -> Sample:
+    """Make the sample of a window that begins in a frame in which all queries have been asked."""
+    clip = clip.of_tracks(np.argsort(_query_frames(clip), kind="stable"))
+    origin = int(_query_frames(clip)[0])
+    clip, begin = clip.in_frames(slice(origin, None)), begin - origin
     starts = lucas_kanade_starts(clip, rng)
-    queries = np.concatenate([np.zeros((len(chosen), 1), np.float32), clip.xy[0]], 1)
-    if late:
-        frames = np.r_[0, len(clip) - window : len(clip)]
-        clip, starts = _part(clip, frames), Starts(*(part[frames] for part in starts))
+    gap = late and begin > 0
+    if gap:
+        asked = np.unique(_query_frames(clip))
+        asked = asked[asked < begin]
+        frames = np.r_[asked, begin : len(clip)]
+        clip, starts = clip.in_frames(frames), Starts(*(part[frames] for part in starts))
+        begin = len(asked)
     guesses = np.concatenate([starts.xy, starts.visibility[..., None], starts.confidence[..., None]], -1)
-    return _tensors(clip, queries, int(late), torch.from_numpy(guesses.astype(np.float32)))
+    queries = _queries(clip, _query_frames(clip))
+    return _tensors(clip, queries, begin, torch.from_numpy(guesses.astype(np.float32)), gap)
 
 
 def unrolled_sample(clip: LabelledClip, config: TrainConfig, rng: np.random.Generator) -> Sample | None:
     """Cut a sample whose queries lie in visible frames, as CoTracker3 is trained (specification 3.2).
 
     Online networks: in the first visible frame for three quarters of the tracks, in a random one for the
-    rest; offline ones: in a random one. Tracks that are visible in the first or the middle frame, for offline
-    networks also those in the last one, come before others.
+    rest; offline ones: in a random one. Where a clip says in which frame each point was chosen, it is that
+    frame (specification 3.3): what labels say elsewhere is an estimate. Tracks that are visible in the first
+    or the middle frame, for offline networks also those in the last one, come before others.
 
     Returns:
-        None if too few tracks are ever visible.
+        None if too few tracks can be asked for.
     """
-    sure = clip.visible & clip.known
-    chosen = np.flatnonzero(sure.any(0))
+    sure, can_be_asked = clip.visible & clip.known, _can_be_asked(clip)
+    chosen = np.flatnonzero(can_be_asked.any(0))
     if len(chosen) < _LEAST_TRACKS:
         return None
     landmarks = np.array([0, len(clip) // 2, len(clip) - 1])[: 3 if config.model.offline else 2]
     chosen = rng.permutation(chosen)
     later = ~sure[landmarks][:, chosen].any(0)
     chosen = chosen[np.argsort(later, kind="stable")][: config.data.tracks]
-    clip, sure = _tracks(clip, chosen), sure[:, chosen]
-    queries = np.zeros((len(chosen), 3), np.float32)
+    clip = clip.of_tracks(chosen)
+    asked = np.zeros(len(chosen), np.int64)
     for column in range(len(chosen)):
-        frames = np.flatnonzero(sure[:, column])
+        frames = np.flatnonzero(can_be_asked[:, chosen[column]])
         anywhere = config.model.offline or column < len(chosen) // 4
-        frame = int(rng.choice(frames)) if anywhere else int(frames[0])
-        queries[column] = (frame, *clip.xy[frame, column])
-    return _tensors(clip, queries, 0, None)
+        asked[column] = rng.choice(frames) if anywhere else frames[0]
+    return _tensors(clip, _queries(clip, asked), 0, None)
+
+
+def _can_be_asked(clip: LabelledClip) -> NDArray[np.bool_]:
+    """(T, N) where a point can be seen and may be a query."""
+    sure = clip.visible & clip.known
+    if clip.query_frames is None:
+        return sure
+    return sure & (np.arange(len(clip))[:, None] == clip.query_frames)
+
+
+def _enough_have_begun(clip: LabelledClip, last: int, rng: np.random.Generator) -> int:
+    """Draw a frame, up to a last one, in which some points are asked for and enough have been."""
+    asked = _can_be_asked(clip)[: last + 1].sum(1)
+    frames = np.flatnonzero((asked > 0) & (asked.cumsum() >= _LEAST_TRACKS))
+    return int(rng.choice(frames)) if len(frames) else last
+
+
+def _query_frames(clip: LabelledClip) -> NDArray[np.int64]:
+    assert clip.query_frames is not None
+    return clip.query_frames
+
+
+def _queries(clip: LabelledClip, frames: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(N, 3) queries as (t, x, y) of the tracks, each in a frame of its own."""
+    xy = clip.xy[frames, np.arange(len(frames))]
+    return np.concatenate([frames[:, None], xy], 1).astype(np.float32)
 
 
 def _mirrored(clip: LabelledClip, rng: np.random.Generator) -> LabelledClip:
     """Play a clip backward, or flip it, each in half of the cases."""
-    return flip(_part(clip, slice(None, None, -1)) if rng.random() < 0.5 else clip, rng)
+    return flip(clip.in_frames(slice(None, None, -1)) if rng.random() < 0.5 else clip, rng)
 
 
-def _part(clip: LabelledClip, frames: slice | np.ndarray) -> LabelledClip:
-    return LabelledClip(clip.frames[frames], clip.xy[frames], clip.visible[frames], clip.known[frames])
-
-
-def _tracks(clip: LabelledClip, chosen: np.ndarray) -> LabelledClip:
-    return LabelledClip(clip.frames, clip.xy[:, chosen], clip.visible[:, chosen], clip.known[:, chosen])
-
-
-def _tensors(clip: LabelledClip, queries: np.ndarray, begin: int, starts: Tensor | None) -> Sample:
+def _tensors(
+    clip: LabelledClip, queries: np.ndarray, begin: int, starts: Tensor | None, gap: bool = False
+) -> Sample:
     return Sample(
         torch.from_numpy(np.ascontiguousarray(clip.frames.transpose(0, 3, 1, 2))),
         torch.from_numpy(queries),
@@ -198,4 +243,5 @@ def _tensors(clip: LabelledClip, queries: np.ndarray, begin: int, starts: Tensor
         torch.from_numpy(np.ascontiguousarray(clip.known)),
         begin,
         starts,
+        gap,
     )

@@ -37,10 +37,10 @@ class Starts(NamedTuple):
 
 
 def lucas_kanade_starts(clip: LabelledClip, rng: np.random.Generator) -> Starts:
-    """Play a stream of the clip whose queries are in its first image.
+    """Play a stream of the clip; a track begins in the frame of its query, or else in the first.
 
     Args:
-        clip: T frames, all tracks visible in the first.
+        clip: T frames, all tracks visible where they begin; before that they stay there.
         rng: Decides when tracks are put back, how well, and what is believed of them.
     """
     length, tracks = clip.visible.shape
@@ -50,7 +50,9 @@ def lucas_kanade_starts(clip: LabelledClip, rng: np.random.Generator) -> Starts:
     spread = scale * np.exp(rng.uniform(np.log(0.1), np.log(1.5), tracks))
     put_back = np.where(rng.random(tracks) < 0.2, 0.0, rng.uniform(0.05, 0.6))
     grey = [np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in clip.frames]
-    xy = np.array(clip.xy, np.float32)
+    begin = np.zeros(tracks, int) if clip.query_frames is None else clip.query_frames
+    queries = clip.xy[begin, np.arange(tracks)]
+    xy = np.repeat(queries[None], length, 0).astype(np.float32)
     visibility, confidence = np.zeros((2, length, tracks), np.float32)
     answer = xy[0]
     for t in range(1, length):
@@ -65,6 +67,9 @@ def lucas_kanade_starts(clip: LabelledClip, rng: np.random.Generator) -> Starts:
         again = rng.random(tracks) < np.where(seen, put_back, put_back / 3)
         noise = rng.standard_normal((tracks, 2)) * (spread * np.where(seen, 1, 4))[:, None]
         answer = np.where(again[:, None], clip.xy[t] + noise, xy[t]).astype(np.float32)
+        waiting = begin >= t
+        xy[t, waiting] = answer[waiting] = queries[waiting]
+        visibility[t, waiting] = confidence[t, waiting] = 0
     return Starts(xy, visibility, confidence)
 
 

@@ -71,7 +71,8 @@ def student_config(config: StudentConfig, labels: Path, frames: int, tracks: int
         path=str(labels),
         frames=min(base.data.frames, frames) if model.causal else frames,
         least_frames=min(base.data.least_frames, frames),
-        window=max(_LEAST_WINDOW, min(base.data.window, frames)),
+        # Queries are in a clip's first quarter, and a window begins where they have been asked.
+        window=max(_LEAST_WINDOW, min(base.data.window, frames - frames // 4)),
         tracks=min(base.data.tracks, tracks) if model.causal else tracks,
         workers=config.workers,
     )

@@ -242,7 +242,7 @@ def _step(
     for number in _numbers(config, group, state.step, state.step + 1):
         sample = next(samples)
         sample = sample.to(device)
-        if config.starts == "rollout" and sample.begin == 0 and _drawn(config, number):
+        if config.starts == "rollout" and not sample.gap and _drawn(config, number):
             # By itself: older versions of torch reuse weights that were rounded without gradients.
             with _rounding(config, device):
                 sample = roll_out(model, sample, config.iterations)

@@ -150,3 +150,12 @@ def test_everything_together_is_decided_by_the_generator() -> None:
     assert np.array_equal(first.xy, again.xy)
     assert not np.array_equal(first.xy, other.xy)
     assert first.name == "spots"
+
+
+def test_clips_stay_what_else_they_are() -> None:
+    clip = spots()
+    clip = LabelledClip(clip.frames, clip.xy, clip.visible, clip.known, "spots", np.array([0, 1, 2, 3, 4]))
+    for seed in range(5):
+        changed = augment(clip, (64, 48), np.random.default_rng(seed))
+        assert changed.query_frames.tolist() == [0, 1, 2, 3, 4]
+        assert changed.name == "spots"

@@ -19,7 +19,7 @@ from cotracker_ros.messages import image_fields
 from cotracker_ros.model import CoTracker3, CoTracker3Config, checkpoints
 from cotracker_ros.recordings import BagWriter
 from cotracker_ros.training import label_cache, label_clips, labelling, student
-from cotracker_ros.training.config import DataConfig
+from cotracker_ros.training.config import DataConfig, TrainConfig
 from cotracker_ros.training.cutting import CutConfig
 from cotracker_ros.training.distill_report import write_report
 from cotracker_ros.training.label_cache import (
@@ -34,6 +34,7 @@ from cotracker_ros.training.label_clips import label_source, random_piece
 from cotracker_ros.training.labelling import LabelSettings, label_recording
 from cotracker_ros.training.named_teachers import make_teacher
 from cotracker_ros.training.pseudo_labels import LabelConfig
+from cotracker_ros.training.samples import unrolled_sample
 from cotracker_ros.training.student import StudentConfig, student_config, train_student
 from cotracker_ros.training.teachers import CallableTeacher
 
@@ -302,6 +303,32 @@ def test_pieces_show_what_the_labels_say() -> None:
             scales.append(light.sum())
         assert (piece.visible == ((piece.xy >= 0) & (piece.xy <= (47, 39))).all(-1)).all()
     assert max(scales) > 2 * min(scales)
+
+
+def test_the_student_is_asked_for_the_points_that_the_teachers_were(recording, tmp_path: Path) -> None:
+    (clip, *_) = label_recording(recording, [KLT], tmp_path / "labels", SETTINGS).clips
+    queries = load_labels(clip.path).queries
+    assert len(set(queries[:, 0])) == 2
+    assert np.array_equal(queries, queries.round())  # SIFT features at whole pixels
+    data = DataConfig("labels", str(tmp_path), frames=8, window=8, tracks=16)
+    config = TrainConfig(data=data)
+    sample = unrolled_sample(load_clip(clip.path), config, np.random.default_rng(0))
+    assert {tuple(query) for query in sample.queries.tolist()} == {tuple(query) for query in queries.tolist()}
+
+
+@pytest.mark.parametrize("frames", [12, 16, 24])
+def test_pieces_keep_half_of_the_queries_in_their_frames(frames: int) -> None:
+    rng = np.random.default_rng(0)
+    whole = drifting_clip(frames=16, size=(48, 40), tracks=30)
+    numbered = np.broadcast_to(10 * np.arange(16)[:, None, None, None], whole.frames.shape).astype(np.uint8)
+    asked = rng.integers(0, 5, 30)
+    whole = replace(whole, frames=numbered, query_frames=asked)
+    for seed in range(10):
+        piece = random_piece(whole, frames, (48, 40), np.random.default_rng(seed))
+        there = piece.query_frames >= 0
+        assert there.mean() >= 0.5
+        assert (piece.frames[piece.query_frames[there], 0, 0, 0] == 10 * asked[there]).all()
+        assert there.all() or frames == 12
 
 
 def test_training_samples_come_at_the_sizes_of_the_run(recording, tmp_path: Path) -> None:

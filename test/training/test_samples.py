@@ -11,11 +11,12 @@ from drifting import drifting_clip
 from kubric import write_kubric
 
 from cotracker_ros.evaluation.datasets import DatasetError
-from cotracker_ros.model import CoTracker3Config
+from cotracker_ros.model import CoTracker3, CoTracker3Config
 from cotracker_ros.tracking.labelled import LabelledClip
 from cotracker_ros.training import samples
 from cotracker_ros.training.clips import clip_source
 from cotracker_ros.training.config import DataConfig, TrainConfig, TrainingError
+from cotracker_ros.training.rollout import roll_out
 from cotracker_ros.training.samples import Sample, SampleSet, load_samples, streamed_sample, unrolled_sample
 
 CAUSAL = TrainConfig(
@@ -25,6 +26,12 @@ CAUSAL = TrainConfig(
 )
 ONLINE = TrainConfig(data=DataConfig(frames=10, window=6, sizes=((48, 32),), tracks=12, workers=0))
 OFFLINE = replace(ONLINE, model=CoTracker3Config(offline=True))
+ROLLED = replace(CAUSAL, starts="rollout")
+TINY = CoTracker3Config(
+    window=4, causal=True, stem_width=8, stage_widths=(8, 8, 8, 8), head_width=8, feature_width=8,
+    corr_levels=2, corr_radius=1, support_radius=1, corr_hidden=8, corr_width=8, hidden=16, heads=2, depth=1,
+    mlp_ratio=1.0, virtual_tracks=2, motion_height=32, motion_width=48,
+)  # fmt: skip
 MANY = range(40)
 
 
@@ -96,6 +103,80 @@ def test_unrolled_queries_are_visible_points(config: TrainConfig) -> None:
         if not config.model.offline:
             assert is_first[len(frames) // 4 :].all()
     assert (0.75 < first / anywhere < 0.9) if config is ONLINE else (first / anywhere < 0.4)
+
+
+def chosen_clip(seed: int) -> LabelledClip:
+    """A clip whose labels are off by some px, except where the points were chosen: in frames 0 to 4."""
+    true, asked = clip(seed), np.arange(60) % 5
+    off = np.where(np.arange(10)[:, None] == asked, 0, 2)
+    return replace(true, xy=true.xy + np.float32(off[..., None]), query_frames=asked)
+
+
+def own_columns(sample: Sample, whole: LabelledClip) -> np.ndarray:
+    """Which tracks of a clip the queries of a sample are, by their exact positions."""
+    exact = whole.xy[whole.query_frames, np.arange(60)]
+    same = (sample.queries[:, None, 1:].numpy() == exact).all(-1)
+    assert (same.sum(1) == 1).all()
+    return same.argmax(1)
+
+
+@pytest.mark.parametrize("config", [ONLINE, OFFLINE, CAUSAL], ids=["online", "offline", "causal"])
+@pytest.mark.parametrize("late", [0.0, 1.0])
+def test_points_are_asked_for_where_they_were_chosen(monkeypatch, config: TrainConfig, late: float) -> None:
+    monkeypatch.setattr(samples, "flip", lambda clip, rng: clip)
+    config = replace(config, data=replace(config.data, late=late))
+    begins = set()
+    for seed in MANY:
+        whole = chosen_clip(seed)
+        cut = unrolled_sample if config.starts == "query" else streamed_sample
+        sample = cut(whole, config, np.random.default_rng(seed))
+        assert sample is not None
+        frames, columns = sample.queries[:, 0].long().numpy(), own_columns(sample, whole)
+        assert (whole.visible & whole.known)[whole.query_frames[columns], columns].all()
+        for frame, column in zip(frames, columns, strict=True):
+            shown = whole.frames[whole.query_frames[column]].transpose(2, 0, 1)
+            assert np.array_equal(sample.video[frame].numpy(), shown)
+        assert (frames <= sample.begin).all() or config.starts == "query"
+        if config.starts != "query":
+            begins.add(sample.begin)
+            assert len(sample.video) == sample.begin + 6
+            assert sample.starts is not None
+            own = sample.starts[frames, torch.arange(len(frames))]
+            assert torch.equal(own[:, :2], sample.queries[:, 1:])
+            assert not own[:, 2:].any()
+    assert config.starts == "query" or len(begins) > 1
+
+
+def test_a_query_that_is_hidden_or_cut_off_is_not_asked_for() -> None:
+    whole = chosen_clip(0)
+    visible, asked = whole.visible.copy(), whole.query_frames.copy()
+    visible[asked, np.arange(60)] &= np.arange(60) % 2 == 0
+    asked[np.arange(60) % 3 == 0] = -1
+    left = np.flatnonzero((np.arange(60) % 2 == 0) & (np.arange(60) % 3 > 0))
+    some = replace(whole, visible=visible, query_frames=asked)
+    config = replace(ONLINE, data=replace(ONLINE.data, tracks=60))
+    sample = unrolled_sample(some, config, np.random.default_rng(0))
+    assert sample is not None
+    assert set(own_columns(sample, replace(whole, visible=visible))) <= set(left)
+
+
+def test_a_network_streams_each_point_from_its_own_query_on() -> None:
+    torch.manual_seed(0)
+    network = CoTracker3(TINY).eval()
+    for seed in range(4):
+        sample = streamed_sample(chosen_clip(seed), ROLLED, np.random.default_rng(seed))
+        assert sample is not None
+        if sample.gap:
+            continue
+        starts = roll_out(network, sample, 1).starts
+        assert starts is not None
+        assert starts.shape == (len(sample.video), len(sample.queries), 4)
+        frames = sample.queries[:, 0].long()
+        own = starts[frames, torch.arange(len(frames))]
+        assert torch.allclose(own[:, :2], sample.queries[:, 1:], atol=1e-4)
+        assert not own[:, 2:].any()
+        later = torch.arange(len(starts))[:, None] > frames
+        assert (starts[later] != 0).all()
 
 
 def test_tracks_of_the_first_and_middle_frame_come_before_others() -> None:

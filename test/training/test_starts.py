@@ -1,5 +1,7 @@
 """First guesses of a stream: what Lucas-Kanade makes of answers that are right now and then."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from drifting import drifting_clip
@@ -69,6 +71,19 @@ def test_tracks_follow_what_moves(speed: tuple[int, int]) -> None:
     clip = shifting(speed)
     starts = lucas_kanade_starts(clip, NeverPutBack(1))  # type: ignore[arg-type]
     assert np.median(errors(starts, clip)) < 0.2
+
+
+def test_tracks_begin_in_the_frames_of_their_queries() -> None:
+    clip = shifting((2, 1))
+    begin = np.arange(9) % 4
+    starts = lucas_kanade_starts(replace(clip, query_frames=begin), NeverPutBack(1))  # type: ignore[arg-type]
+    before = np.arange(8)[:, None] <= begin
+    queries = np.broadcast_to(clip.xy[begin, np.arange(9)], clip.xy.shape)
+    assert np.array_equal(starts.xy[before], queries[before])
+    assert not starts.visibility[before].any()
+    assert not starts.confidence[before].any()
+    assert (np.abs(starts.visibility[~before]) >= 0.5).all()
+    assert np.median(errors(starts, clip)[~before]) < 0.2
 
 
 def played(monkeypatch: pytest.MonkeyPatch, home: np.ndarray) -> None:
