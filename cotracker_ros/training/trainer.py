@@ -30,7 +30,11 @@ _LOG_EVERY = 20
 
 
 class TrainingFailedError(TrainingError):
-    """A run that cannot go on; its last good snapshot is kept."""
+    """A run that cannot go on; what was good is kept in its snapshot."""
+
+
+class _NotFiniteError(Exception):
+    """A loss, named, that is not a number; nothing has been changed by it."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,14 @@ def train(
         # All processes stop at the same step, or the last ones would wait for the others for ever.
         while state.step < config.steps and not group.any(time.time() >= stop_at, device):
             begun = time.time()
-            values = _step(state, config, group, device, samples)
+            try:
+                values = _step(state, config, group, device, samples)
+            except _NotFiniteError as bad:
+                kept = _keep(state, config, group, out)
+                raise TrainingFailedError(
+                    f"the loss '{bad}' of step {state.step} is not a number; {kept}: lower the rate "
+                    f"({config.rate:g}) or use precision fp32, and run again"
+                ) from None
             bar.update()
             bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
             if log is None:
@@ -148,6 +159,17 @@ def train(
         _save_weights(network, out / WEIGHTS)
         log.close()
     return network
+
+
+def _keep(state: RunState, config: TrainConfig, group: Group, out: Path) -> str:
+    """Save what was good until a step failed, and say what is kept."""
+    if group.rank > 0 or not state.step:
+        return "the last snapshot is good"
+    try:
+        save_snapshot(state, config, out)
+    except OSError as error:
+        return f"the last snapshot is good, but {error}"
+    return "all steps before it are in the snapshot"
 
 
 def _holds_weights(path: Path, state: RunState, config: TrainConfig) -> bool:
@@ -257,10 +279,7 @@ def _step(
     norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm))
     if not math.isfinite(values["loss"]) or not math.isfinite(norm):
         bad = next((name for name, value in values.items() if not math.isfinite(value)), "gradient")
-        raise TrainingFailedError(
-            f"the loss '{bad}' of step {state.step} is not a number; the last snapshot is good: lower the "
-            f"rate ({config.rate:g}) or use precision fp32, and run again"
-        )
+        raise _NotFiniteError(bad)
     state.optimizer.step()
     state.step += 1
     # A young average would hold the first weights for long.

@@ -130,17 +130,42 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, monkeypatch: pyt
         return found | {"hidden": found["hidden"] * float("nan")} if len(calls) == 4 else found
 
     monkeypatch.setattr(trainer, "sample_losses", broken)
-    with pytest.raises(TrainingFailedError, match="the loss 'hidden' of step 3 is not a number"):
+    said = r"the loss 'hidden' of step 3 is not a number; all steps before it are in the snapshot: lower"
+    with pytest.raises(TrainingFailedError, match=said):
         train(CONFIG, tmp_path, device=CPU)
     state = trainer.new_run(CONFIG, CPU)
     assert snapshots.load_snapshot(state, CONFIG, tmp_path)
-    assert state.step == 2
+    assert state.step == 3  # though snapshots are due after two steps and four
     assert torch.isfinite(weights(trainer.averaged(state))).all()
     # What the message advises goes on from there.
     monkeypatch.setattr(trainer, "sample_losses", losses)
     gentle = train(replace(CONFIG, rate=1e-3), tmp_path, device=CPU)
     assert torch.isfinite(weights(gentle)).all()
     assert not torch.equal(weights(gentle), weights(trainer.averaged(state)))
+
+
+def test_where_the_last_good_state_cannot_be_written_the_snapshot_before_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses, save, calls = trainer.sample_losses, snapshots.save_file, []
+
+    def broken(*arguments):
+        calls.append(1)
+        return losses(*arguments) | ({"visible": torch.tensor(float("inf"))} if len(calls) == 4 else {})
+
+    def full(*arguments):
+        if len(calls) == 4:
+            raise OSError(28, "No space left on device")
+        save(*arguments)
+
+    monkeypatch.setattr(trainer, "sample_losses", broken)
+    monkeypatch.setattr(snapshots, "save_file", full)
+    said = r"'visible' of step 3 is not .*; the last snapshot is good, but .* could not .*No space left"
+    with pytest.raises(TrainingFailedError, match=said):
+        train(CONFIG, tmp_path, device=CPU)
+    state = trainer.new_run(CONFIG, CPU)
+    assert snapshots.load_snapshot(state, CONFIG, tmp_path)
+    assert state.step == 2
 
 
 def test_weights_of_an_earlier_stop_are_not_those_of_the_end(tmp_path: Path, monkeypatch) -> None:
