@@ -103,11 +103,18 @@ def load_into(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def save(model: nn.Module, config: CoTracker3Config, path: Path) -> None:
-    """Write weights with their configuration as ``.safetensors``, whole or not at all."""
+    """Write weights with their configuration as ``.safetensors``, whole or not at all.
+
+    Raises:
+        OSError, SafetensorError: They cannot be written; what was there before is left.
+    """
     tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
     unfinished = path.with_suffix(".part")
-    save_file(tensors, unfinished, metadata={"config": config.to_json()})
-    unfinished.replace(path)
+    try:
+        save_file(tensors, unfinished, metadata={"config": config.to_json()})
+        unfinished.replace(path)
+    finally:  # an interruption or a full disk leaves nothing behind
+        unfinished.unlink(missing_ok=True)
 
 
 def _read_safetensors(path: Path) -> tuple[CoTracker3Config, dict[str, Tensor]]:

@@ -101,6 +101,22 @@ def test_weights_by_name(tmp_path, monkeypatch):
         find_weights(str(tmp_path / "mine.pth"))
 
 
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_weights_that_cannot_be_written_leave_what_was_there(tmp_path, monkeypatch, interruption):
+    path = tmp_path / "small.safetensors"
+    path.write_bytes(b"before")
+
+    def half(tensors, unfinished, metadata):
+        unfinished.write_bytes(b"half")
+        raise interruption
+
+    monkeypatch.setattr(checkpoints, "save_file", half)
+    with pytest.raises((KeyboardInterrupt, OSError)):
+        checkpoints.save(CoTracker3(SMALL), SMALL, path)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == b"before"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
