@@ -47,19 +47,24 @@ class VideoRecording(Recording):
         return self._summary
 
     def events(self) -> Iterator[Event]:
-        """Read it from the start."""
+        """Read it from the start; a file that ends before its header says so ends with a `DropEvent`."""
         capture = _open_video(self._path)
         try:
             frame = 0
             while True:
                 ok, image = capture.read()
-                if not ok:
-                    return
                 stamp = _stamp(frame, self._fps)
+                if not ok:
+                    break
                 yield ImageEvent(stamp, FRAME_ID, _rgb(image), stamp)
                 frame += 1
         finally:
             capture.release()
+        counted = self._summary.images
+        # A header that says how long it is, and not how many, may mean one less.
+        if frame < counted - 1:
+            reason = f"the video ends after {frame} images, but its header counts {counted}"
+            yield DropEvent(stamp, self._path.name, reason, stamp)
 
 
 class ImageFolder(Recording):

@@ -63,6 +63,7 @@ def summary(recordings: Sequence[RecordingResult], teachers: Sequence[str], coun
                 "labelled": sum(clip.path is not None for clip in recording.clips),
                 "reused": recording.reused,
                 "refused": recording.refused,
+                "left_out": recording.left_out,
             }
             for recording in recordings
         ],
@@ -83,8 +84,9 @@ def markdown(values: dict[str, Any]) -> str:
     lines = ["# Distillation", "", "| recording | images | worth having | clips | labelled | from before | |"]
     lines.append("| --- | --- | --- | --- | --- | --- | --- |")
     for entry in values["recordings"]:
-        cells = [entry[key] for key in ("path", "images", "kept", "clips", "labelled", "reused", "refused")]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        cells = [entry[key] for key in ("path", "images", "kept", "clips", "labelled", "reused")]
+        remark = entry["refused"] or entry["left_out"]
+        lines.append(f"| {' | '.join(map(str, [*cells, remark]))} |")
     if values["skipped"]:
         parts = [f"{count} {reason}" for reason, count in sorted(values["skipped"].items())]
         lines += ["", f"Clips left out: {', '.join(parts)}."]

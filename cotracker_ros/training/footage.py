@@ -44,6 +44,7 @@ class Footage:
             of a clip's images; inf where most corners were lost, 0 in the first.
         images: Images that the recording yields.
         unreadable: Messages or files that could not be read.
+        reason: Why not the last of them, in one sentence.
     """
 
     numbers: NDArray[np.int64]
@@ -51,6 +52,14 @@ class Footage:
     motion: NDArray[np.float32]
     images: int
     unreadable: int
+    reason: str = ""
+
+    @property
+    def left_out(self) -> str:
+        """What could not be read; "" if all could."""
+        if self.unreadable < 2:
+            return self.reason
+        return f"{self.unreadable} times something could not be read, last: {self.reason}"
 
     @property
     def median_motion(self) -> float:
@@ -77,8 +86,10 @@ def look_through(recording: Recording, longest_side: int) -> Footage:
     shape: tuple[int, ...] | None = None
     before: NDArray[np.uint8] | None = None
     images = unreadable = 0
+    reason = ""
     for event in recording.events():
-        unreadable += isinstance(event, DropEvent)
+        if isinstance(event, DropEvent):
+            unreadable, reason = unreadable + 1, event.reason
         if not isinstance(event, ImageEvent):
             continue
         number, images = images, images + 1
@@ -100,6 +111,7 @@ def look_through(recording: Recording, longest_side: int) -> Footage:
         np.array(motion, np.float32),
         images,
         unreadable,
+        reason,
     )
 
 

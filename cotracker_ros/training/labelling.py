@@ -78,6 +78,7 @@ class RecordingResult:
         refused: Why it was refused, in one sentence; "" if it was not.
         clips: Its clips.
         reused: How many of them were labelled by an earlier run.
+        left_out: What of it could not be read, as of a video that ends early; "" if all could.
     """
 
     path: str
@@ -86,6 +87,7 @@ class RecordingResult:
     refused: str = ""
     clips: tuple[ClipResult, ...] = ()
     reused: int = 0
+    left_out: str = ""
 
 
 class _NoLabelsError(Exception):
@@ -144,7 +146,8 @@ def label_recording(
             results[waiting[place]] = work.label(waiting[place], frames)
             bar.update()
     ordered = tuple(results[index] for index in sorted(results))
-    return RecordingResult(path, footage.images, len(footage.numbers), clips=ordered, reused=reused)
+    kept, left_out = len(footage.numbers), footage.left_out
+    return RecordingResult(path, footage.images, kept, clips=ordered, reused=reused, left_out=left_out)
 
 
 class _Work:

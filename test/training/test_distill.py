@@ -414,6 +414,19 @@ def test_labels_only_needs_no_student(images: np.ndarray, tmp_path: Path, capsys
     assert not (out / "student").exists()
 
 
+def test_a_video_that_ends_early_is_used_and_the_report_says_so(
+    images: np.ndarray, tmp_path: Path, capsys
+) -> None:
+    path = recorded(images, "video", tmp_path)
+    os.truncate(path, int(0.8 * path.stat().st_size))
+    code, text, _ = run(capsys, "distill", "--recordings", path, "--teachers", "klt", "--labels-only",
+                        "--out", tmp_path / "out", *CUT)  # fmt: skip
+    assert code == 0
+    (row,) = (line for line in text.splitlines() if line.startswith(f"| {path} | "))
+    read = int(row.split(" | ")[1])
+    assert row.endswith(f" | the video ends after {read} images, but its header counts 16 |")
+
+
 def test_a_still_recording_is_refused_in_one_sentence(tmp_path: Path, images: np.ndarray, capsys) -> None:
     folder = tmp_path / "still"
     folder.mkdir()

@@ -30,7 +30,10 @@ def test_images_that_repeat_cannot_be_read_or_have_another_size_are_not_kept() -
     a, b, c, d = moving_clip(4)
     found = look_through(recording([a, a, b, None, c[:50], c, c, d]), 512)
     assert found.numbers.tolist() == [0, 2, 4, 6]
-    assert (found.images, found.unreadable) == (7, 1)
+    assert (found.images, found.unreadable, found.left_out) == (7, 1, "broken")
+    assert look_through(recording([a, b]), 512).left_out == ""
+    twice = look_through(recording([None, a, b, None]), 512).left_out
+    assert twice == "2 times something could not be read, last: broken"
 
 
 def test_motion_is_that_of_the_corners_in_px_of_the_clips_images() -> None:
