@@ -31,12 +31,14 @@ class RunState:
         average: Running average of its weights, by name.
         optimizer: The optimiser.
         step: Steps done.
+        processes: How many train together: each step takes `TrainConfig.batch` clips of every one.
     """
 
     model: nn.Module
     average: dict[str, Tensor]
     optimizer: torch.optim.AdamW
     step: int = 0
+    processes: int = 1
 
 
 def save_snapshot(state: RunState, config: TrainConfig, folder: Path) -> None:
@@ -49,7 +51,11 @@ def save_snapshot(state: RunState, config: TrainConfig, folder: Path) -> None:
     tensors |= {f"average.{name}": part for name, part in state.average.items()}
     for index, moments in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(part) for name, part in moments.items()}
-    metadata = {"step": str(state.step), "config": json.dumps(asdict(config))}
+    metadata = {
+        "step": str(state.step),
+        "processes": str(state.processes),
+        "config": json.dumps(asdict(config)),
+    }
     unfinished = folder / (SNAPSHOT + ".part")
     try:
         save_file({name: part.contiguous().cpu() for name, part in tensors.items()}, unfinished, metadata)
@@ -66,7 +72,8 @@ def load_snapshot(state: RunState, config: TrainConfig, folder: Path) -> bool:
     """Go on from a folder's snapshot, if there is one.
 
     Raises:
-        TrainingError: It cannot be read, or belongs to a run with other settings.
+        TrainingError: It cannot be read, or belongs to a run with other settings or with more or fewer clips
+            a step: processes and `batch` may change if their product does not, since the clips are the same.
     """
     path = folder / SNAPSHOT
     if not path.is_file():
@@ -76,6 +83,7 @@ def load_snapshot(state: RunState, config: TrainConfig, folder: Path) -> bool:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         step, settings = int(metadata["step"]), json.loads(metadata["config"])
+        processes = int(metadata.get("processes", state.processes))  # older ones do not say it
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise TrainingError(f"{path} cannot be read: {error}; remove it to begin again") from error
     now, before = _settings(config), _flat(settings)
@@ -85,6 +93,13 @@ def load_snapshot(state: RunState, config: TrainConfig, folder: Path) -> bool:
     if changed:
         raise TrainingError(
             f"{path} belongs to a run with another '{changed[0]}'; give the same settings or another --out"
+        )
+    clips, wanted = config.batch * state.processes, int(before["batch"]) * processes
+    if clips != wanted:
+        raise TrainingError(
+            f"{path} belongs to a run of {wanted} clips a step (processes: {processes}, batch: "
+            f"{before['batch']}), and this one has {clips} (processes: {state.processes}, batch: "
+            f"{config.batch}); start as many processes, or give a batch that makes it {wanted} again"
         )
     state.model.load_state_dict(_part(tensors, "model."))
     for name, part in _part(tensors, "average.").items():
@@ -99,10 +114,11 @@ def load_snapshot(state: RunState, config: TrainConfig, folder: Path) -> bool:
     return True
 
 
-# Settings that do not decide what is learned, and those that may save a run whose loss was not a number.
+# Settings that do not decide what is learned, and those that may save a run whose loss was not a number. The
+# batch is looked at together with the processes.
 _MAY_CHANGE = (
     "snapshot_every", "evaluate_every", "evaluate_clips", "initial", "data.workers",
-    "rate", "clip_norm", "precision",
+    "rate", "clip_norm", "precision", "batch",
 )  # fmt: skip
 
 

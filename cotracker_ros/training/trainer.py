@@ -113,12 +113,14 @@ def train(
 
     Raises:
         TrainingFailedError: The loss is not a number.
-        TrainingError: A snapshot there belongs to another run, or cannot be read.
+        TrainingError: A snapshot there belongs to another run or one with more or fewer clips a step, or
+            cannot be read.
         OSError: The disk is full.
     """
     group = group or Group()
     out.mkdir(parents=True, exist_ok=True)
     state = new_run(config, device)
+    state.processes = group.size
     resumed = load_snapshot(state, config, out)
     group.check_same(state.step, out, device)
     if resumed and state.step == config.steps and _holds_weights(out / WEIGHTS, state, config):

@@ -107,6 +107,31 @@ def test_what_does_not_decide_what_is_learned_may_change(tmp_path: Path) -> None
     assert load_snapshot(run(), changed, tmp_path)
 
 
+def test_the_clips_of_a_step_stay_as_many(tmp_path: Path) -> None:
+    saved, alone = run(2), run()
+    saved.processes = 2
+    save_snapshot(saved, replace(CONFIG, batch=3), tmp_path)
+    said = (
+        r"a run of 6 clips a step \(processes: 2, batch: 3\), and this one has 3 \(processes: 1, batch: 3\);"
+    )
+    with pytest.raises(TrainingError, match=said):
+        load_snapshot(alone, replace(CONFIG, batch=3), tmp_path)
+    assert alone.step == 0
+    assert load_snapshot(alone, replace(CONFIG, batch=6), tmp_path)
+    assert alone.step == 2
+
+
+def test_a_snapshot_that_does_not_say_how_many_processes_there_were_is_taken(tmp_path: Path) -> None:
+    save_snapshot(run(2), CONFIG, tmp_path)
+    with safe_open(tmp_path / SNAPSHOT, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = {name: value for name, value in file.metadata().items() if name != "processes"}
+    save_file(tensors, tmp_path / SNAPSHOT, metadata)
+    pair = run()
+    pair.processes = 2
+    assert load_snapshot(pair, CONFIG, tmp_path)
+
+
 def test_the_snapshot_of_another_file_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / SNAPSHOT).write_bytes(b"cut off")
     with pytest.raises(TrainingError, match=r"cannot be read.*remove it to begin again"):

@@ -202,7 +202,7 @@ def test_a_clip_that_the_network_streams_teaches_every_part_of_it(precision: str
 
 
 def test_processes_that_do_not_share_a_folder_are_told(tmp_path: Path, monkeypatch) -> None:
-    train(CONFIG, tmp_path / "first", device=CPU)
+    train(replace(CONFIG, batch=2), tmp_path / "first", device=CPU)
 
     def beside_one_that_begins(limits: torch.Tensor, how: object) -> None:
         limits.copy_(torch.maximum(limits, torch.tensor([0, 0])))
@@ -210,6 +210,12 @@ def test_processes_that_do_not_share_a_folder_are_told(tmp_path: Path, monkeypat
     monkeypatch.setattr(trainer.dist, "all_reduce", beside_one_that_begins)
     with pytest.raises(TrainingError, match=r"from steps 0 to 6; give a folder that all machines share"):
         train(CONFIG, tmp_path / "first", device=CPU, group=trainer.Group(0, 2))
+
+
+def test_a_run_of_one_process_is_not_gone_on_with_by_two(tmp_path: Path) -> None:
+    train(replace(CONFIG, steps=2), tmp_path, device=CPU)
+    with pytest.raises(TrainingError, match=r"1 clips a step .* has 2 \(processes: 2, batch: 1\)"):
+        train(replace(CONFIG, steps=2), tmp_path, device=CPU, group=trainer.Group(0, 2))
 
 
 def test_processes_stream_the_samples_that_one_with_a_larger_batch_would() -> None:
