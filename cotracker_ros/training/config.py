@@ -13,7 +13,7 @@ import yaml
 
 from cotracker_ros.model import CoTracker3Config
 
-SCHEDULES = ("one_cycle", "trapezoid")
+SCHEDULES = ("one_cycle", "cosine", "trapezoid")
 STARTS = ("query", "lucas_kanade", "rollout")
 
 
@@ -147,7 +147,8 @@ class TrainConfig:
         steps: Optimiser steps.
         batch: Clips per step and process.
         rate: Highest learning rate.
-        schedule: ``one_cycle`` (cosine, as published) or ``trapezoid`` (level, then a straight fall to 0).
+        schedule: ``one_cycle`` (as published: up and down along cosines, over 100 more steps than there are),
+            ``cosine`` (the same over the steps alone) or ``trapezoid`` (level, then a straight fall to 0).
         warm_up: Share of the steps in which the rate rises.
         fall: Share of the steps in which it falls, for ``trapezoid``.
         weight_decay: AdamW's.

@@ -27,6 +27,7 @@ from cotracker_ros.training.verifying import fit_verifier, verifier_clips, witho
 WEIGHTS = "weights.safetensors"
 LOG = "log.jsonl"
 _LOG_EVERY = 20
+_SPARE_STEPS = 100  # of the published one-cycle, which never comes to its end (specification 3.2)
 
 
 class TrainingFailedError(TrainingError):
@@ -230,14 +231,16 @@ def averaged(state: RunState) -> CoTracker3:
 def rate_at(step: int, config: TrainConfig) -> float:
     """Learning rate of a step, from 0 to `TrainConfig.rate`."""
     done = step / config.steps
-    warm = max(config.warm_up, 1 / config.steps)
     if config.schedule == "trapezoid":
+        warm = max(config.warm_up, 1 / config.steps)
         return config.rate * min(1.0, (done + 1 / config.steps) / warm, (1 - done) / max(config.fall, 1e-9))
     # PyTorch's one-cycle: from rate / 25 up, then down to a 10,000th of that, along cosines.
     low, least = config.rate / 25, config.rate / 25e4
-    if done < config.warm_up:
-        return low + (config.rate - low) * (1 - math.cos(math.pi * done / warm)) / 2
-    share = (done - config.warm_up) / max(1 - config.warm_up, 1e-9)
+    total = config.steps + (_SPARE_STEPS if config.schedule == "one_cycle" else 0)
+    peak, last = config.warm_up * total - 1, total - 1
+    if step < peak:
+        return low + (config.rate - low) * (1 - math.cos(math.pi * step / peak)) / 2
+    share = (step - peak) / max(last - peak, 1e-9)
     return least + (config.rate - least) * (1 + math.cos(math.pi * share)) / 2
 
 

@@ -67,7 +67,7 @@ def test_changes_win_over_the_file_also_in_sections_that_it_lacks(tmp_path: Path
             "starts is 'lucas_kanade' but the network is not causal; give starts: query",
         ),
         ("starts: here", "starts is 'here'; give one of query, lucas_kanade, rollout"),
-        ("schedule: flat", "schedule is 'flat'; give one of one_cycle, trapezoid"),
+        ("schedule: flat", "schedule is 'flat'; give one of one_cycle, cosine, trapezoid"),
         ("precision: fp16", "precision is 'fp16'; give fp32 or bf16"),
         ("rate: -1", "rate is -1.0; give a number above 0"),
         ("rate: .nan", "rate is nan; give a number above 0"),
