@@ -243,6 +243,25 @@ def test_a_snapshot_of_other_settings_is_refused(tmp_path: Path) -> None:
         train(CONFIG, tmp_path, device=CPU)
 
 
+def test_tensorboard_gets_what_the_log_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setattr(trainer, "_LOG_EVERY", 1)
+    config = replace(CONFIG, evaluate_every=3)
+    train(replace(config, steps=3), tmp_path, device=CPU, evaluate=lambda network: {"AJ": 0.25})
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    (evaluated,) = (line for line in logged(tmp_path) if "eval/AJ" in line)
+    assert [(event.step, event.value) for event in events.Scalars("eval/AJ")] == [(3, 0.25)]
+    steps = [line for line in logged(tmp_path) if "loss" in line]
+    assert [line["step"] for line in steps] == [1, 2, 3]
+    assert evaluated["step"] == 3
+    for name in ("loss", "visible", "rate", "norm", "seconds"):
+        found = events.Scalars(name)
+        assert [event.step for event in found] == [1, 2, 3]
+        assert [event.value for event in found] == pytest.approx([line[name] for line in steps], rel=1e-4)
+
+
 def test_the_frozen_head_stays(tmp_path: Path) -> None:
     config = replace(CONFIG, steps=3, loss=replace(CONFIG.loss, freeze_visibility=True))
     before = trainer.new_run(config, CPU).model.state_dict()["updateformer.vis_conf_head.weight"].clone()
