@@ -159,7 +159,8 @@ class TrainConfig:
         snapshot_every: Steps between two snapshots, from which a run can go on.
         evaluate_every: Steps between two evaluations against KLT on held-out clips; 0 means none.
         evaluate_clips: Held-out clips of each.
-        verifier_clips: Synthetic clips on which a causal network's verifier is fitted at the end; 0: none is.
+        verifier_clips: Synthetic clips on which a causal network's verifier is fitted, after the last step;
+            0: none is.
     """
 
     model: CoTracker3Config = field(default_factory=CoTracker3Config)

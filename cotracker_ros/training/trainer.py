@@ -110,7 +110,7 @@ def train(
         stop_at: Time (`time.time`) at which to write a snapshot and stop.
 
     Returns:
-        The network with averaged weights; in the process of rank 0 with its verifier.
+        The network with averaged weights; in the process of rank 0, after the last step, with its verifier.
 
     Raises:
         TrainingFailedError: The loss is not a number.
@@ -157,7 +157,7 @@ def train(
     network = averaged(state)
     if log:
         save_snapshot(state, config, out)
-        if config.verifier_clips:
+        if config.verifier_clips and state.step == config.steps:
             network = fit_verifier(network, verifier_clips(config.verifier_clips))
         _save_weights(network, out / WEIGHTS)
         log.close()

@@ -15,6 +15,7 @@ from cotracker_ros.tracking.causal import CausalTracker
 from cotracker_ros.tracking.labelled import LabelledClip
 from cotracker_ros.training import trainer
 from cotracker_ros.training.config import TrainConfig, TrainingError
+from cotracker_ros.training.snapshots import RunState
 from cotracker_ros.training.student import StudentConfig, student_config
 from cotracker_ros.training.trainer import new_run
 from cotracker_ros.training.verifying import (
@@ -163,6 +164,24 @@ def test_training_begins_without_the_verifier_and_ends_with_one(
     monkeypatch.setattr(trainer, "fit_verifier", None)
     again = trainer.train(config, tmp_path / "run", device=torch.device("cpu"))
     assert again.config == trained.config
+
+
+def test_a_run_that_stops_early_has_no_verifier_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TrainConfig(model=NETWORK, verifier_clips=1, steps=2, precision="fp32", evaluate_every=0)
+    monkeypatch.setattr(trainer, "_samples", lambda config, group, step: iter(()))
+
+    def step(state: RunState, *_: object) -> dict[str, float]:
+        state.step += 1
+        return {"loss": 0.0}
+
+    monkeypatch.setattr(trainer, "_step", step)
+    cpu, path = torch.device("cpu"), tmp_path / trainer.WEIGHTS
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "fit_verifier", None)
+        trainer.train(config, tmp_path, device=cpu, stop_at=0)
+    assert CoTracker3.from_checkpoint(path).verifier is None
+    trainer.train(config, tmp_path, device=cpu)
+    assert CoTracker3.from_checkpoint(path).verifier is not None
 
 
 def test_wrong_settings_are_refused() -> None:
