@@ -265,9 +265,12 @@ def _step(
     for parameters in state.optimizer.param_groups:
         parameters["lr"] = rate
     values: dict[str, float] = {}
+    waited = 0.0
     state.optimizer.zero_grad(set_to_none=True)
     for number in _numbers(config, group, state.step, state.step + 1):
+        begun = time.time()
         sample = next(samples)
+        waited += time.time() - begun
         sample = sample.to(device)
         if config.starts == "rollout" and not sample.gap and _drawn(config, number):
             # By itself: older versions of torch reuse weights that were rounded without gradients.
@@ -292,7 +295,7 @@ def _step(
     with torch.no_grad():
         for name, part in model.state_dict().items():
             state.average[name].lerp_(part.to(state.average[name].dtype), 1 - decay)
-    return values | {"rate": rate, "norm": norm}
+    return values | {"rate": rate, "norm": norm, "waited": waited}
 
 
 def _rounding(config: TrainConfig, device: torch.device) -> torch.autocast:

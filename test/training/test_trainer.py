@@ -1,6 +1,8 @@
 """The training loop: it learns, goes on exactly where it was killed, and fails without loss."""
 
 import json
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +22,7 @@ from cotracker_ros.training.config import (
     preset_names,
     read_config,
 )
+from cotracker_ros.training.samples import Sample
 from cotracker_ros.training.trainer import WEIGHTS, TrainingFailedError, rate_at, train
 
 CPU = torch.device("cpu")
@@ -241,6 +244,18 @@ def test_a_snapshot_of_other_settings_is_refused(tmp_path: Path) -> None:
     (tmp_path / snapshots.SNAPSHOT).write_bytes(b"cut off")
     with pytest.raises(TrainingError, match=r"cannot be read.*remove it to begin again"):
         train(CONFIG, tmp_path, device=CPU)
+
+
+def test_a_step_says_how_long_it_waited_for_clips() -> None:
+    state, group = trainer.new_run(CONFIG, CPU), trainer.Group()
+    ready = list(trainer._samples(CONFIG, group, 4))
+
+    def late() -> Iterator[Sample]:
+        time.sleep(0.3)
+        yield ready[1]
+
+    assert trainer._step(state, CONFIG, group, CPU, iter(ready[:1]))["waited"] < 0.1
+    assert trainer._step(state, CONFIG, group, CPU, late())["waited"] >= 0.3
 
 
 def test_tensorboard_gets_what_the_log_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
