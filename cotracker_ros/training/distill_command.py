@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     if stop.is_set():
         print("interrupted; the same command goes on where it was")
         return _INTERRUPTED
-    print(write_report(args.out, results, [teacher.name for teacher in teachers]))
+    names = [teacher.name for teacher in teachers]
+    print(write_report(args.out, results, names, settings.label.labels))
     _check(results)
     if training:
         print(f"student: {train_student(training, args.out / 'student', device=device)}")

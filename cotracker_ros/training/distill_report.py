@@ -19,13 +19,24 @@ NAME = "distill"
 _NOBODY = "nobody"
 
 
-def write_report(folder: Path, recordings: Sequence[RecordingResult], teachers: Sequence[str]) -> str:
+WAYS = {
+    "reliable": "for each point and frame the most reliable teacher by rules",
+    "verified": "for each point and frame the teacher that a learned verifier finds most likely to be right",
+    "random": "one teacher drawn for each clip",
+}
+"""How teachers were chosen, by `LabelConfig.labels`."""
+
+
+def write_report(
+    folder: Path, recordings: Sequence[RecordingResult], teachers: Sequence[str], labels: str
+) -> str:
     """Write ``distill.md``, ``distill.json`` and ``distill.png``.
 
     Args:
         folder: Where to.
         recordings: What became of them.
         teachers: Names, in the order in which they were asked.
+        labels: `LabelConfig.labels`.
 
     Returns:
         The Markdown.
@@ -33,7 +44,7 @@ def write_report(folder: Path, recordings: Sequence[RecordingResult], teachers: 
     paths = [clip.path for recording in recordings for clip in recording.clips if clip.path]
     counts = total([tally(load_labels(path)) for path in paths], len(teachers))
     folder.mkdir(parents=True, exist_ok=True)
-    values = summary(recordings, teachers, counts)
+    values = {"labels": labels} | summary(recordings, teachers, counts)
     (folder / f"{NAME}.json").write_text(json.dumps(values, indent=2) + "\n")
     text = markdown(values)
     (folder / f"{NAME}.md").write_text(text)
@@ -90,7 +101,8 @@ def markdown(values: dict[str, Any]) -> str:
     if values["skipped"]:
         parts = [f"{count} {reason}" for reason, count in sorted(values["skipped"].items())]
         lines += ["", f"Clips left out: {', '.join(parts)}."]
-    lines += ["", "## Whose labels", "", "Share of all points and frames but the queries themselves.", ""]
+    lines += ["", "## Whose labels", "", f"Labels are {values['labels']}: {WAYS[values['labels']]}."]
+    lines += ["", "Share of all points and frames but the queries themselves.", ""]
     groups = list(values["teachers"][_NOBODY]["labels"])
     lines.append(f"| teacher | {' | '.join(groups)} | failed on clips |")
     lines.append("| --- |" + " --- |" * (len(groups) + 1))

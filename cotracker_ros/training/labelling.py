@@ -7,7 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +15,26 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from cotracker_ros.recordings import Recording
+from cotracker_ros.training.answers import Answer, ask_all, told
 from cotracker_ros.training.cutting import Clip, CutConfig, plan_clips, read_clips
-from cotracker_ros.training.cycles import cycle_errors
-from cotracker_ros.training.drift import drift_errors
 from cotracker_ros.training.footage import Footage, FootageError, check_footage, look_through, numbered_images
 from cotracker_ros.training.label_cache import CachedLabels, ClipRecord, load_if_fresh, save_clip
+from cotracker_ros.training.label_evidence import evidence
+from cotracker_ros.training.label_verifier import (
+    judge,
+    label_by_judgement,
+    load_verifier,
+    verifier_identity,
+)
 from cotracker_ros.training.pseudo_labels import (
     NOBODY,
     LabelConfig,
     PseudoLabels,
     label_by_best,
     label_by_one,
-    seen,
 )
 from cotracker_ros.training.sift_queries import sift_queries
-from cotracker_ros.training.teachers import Teacher, TeacherTracks, ask
+from cotracker_ros.training.teachers import Teacher, ask
 
 # Labels of earlier versions of this code, if what it does to them changes.
 _VERSION = 3
@@ -119,6 +124,7 @@ def label_recording(
 
     Raises:
         OSError: A clip cannot be written.
+        LabelVerifierError: Labels are to be verified, and there is no verifier.
     """
     path = str(recording.summary.path)
     footage = look_through(recording, settings.cut.longest_side)
@@ -175,8 +181,9 @@ class _Work:
             "bytes": _size(self._path),
         }
         self._source = _digest(source)
+        everything = _everything(settings, teachers)
         self._digests = [
-            _digest(source | {"clip": clip, "index": index} | _everything(settings, teachers))
+            _digest(source | {"clip": clip, "index": index} | everything)
             for index, clip in enumerate(self.clips)
         ]
 
@@ -206,7 +213,7 @@ class _Work:
             )
             if len(queries) < config.tracks:
                 raise _NoLabelsError("too few features")
-            make = _by_best if config.labels == "reliable" else _by_one
+            make = _by_one if config.labels == "random" else _by_best
             labels, failures = make(self._teachers, frames, queries, config, seed)
         except _NoLabelsError as skip:
             return ClipResult(str(self._path), None, str(skip), skip.failures)
@@ -251,7 +258,7 @@ def _by_one(
         try:
             tracks = ask(teachers[index], frames, queries)
         except Exception as error:  # whatever a teacher raises costs it this clip, and no more
-            failures[teachers[index].name] = _told(error)
+            failures[teachers[index].name] = told(error)
             continue
         return label_by_one(index, tracks, queries, size, config), failures
     raise _NoLabelsError("all teachers failed", failures)
@@ -265,37 +272,42 @@ def _by_best(
     seed: int,
 ) -> tuple[PseudoLabels, dict[str, str]]:
     """Ask all teachers, check their ways back, and choose."""
-    answers: list[TeacherTracks] = []
-    cycles: list[NDArray[np.floating]] = []
-    drifts: list[NDArray[np.floating]] = []
-    failures: dict[str, str] = {}
-    size, shape = (frames.shape[2], frames.shape[1]), (len(frames), len(queries))
-    for teacher in teachers:
-        try:
-            tracks = ask(teacher, frames, queries)
-            sees = seen(tracks, size, config.min_visibility)
-            cycle = cycle_errors(teacher, frames, queries, tracks, sees, config.checks)
-        except Exception as error:  # as above
-            failures[teacher.name] = _told(error)
-            # In its place, so that the others keep their numbers: one that never sees anything.
-            tracks = TeacherTracks(np.full((*shape, 2), np.nan, np.float32), np.zeros(shape, bool))
-            sees, cycle = np.zeros(shape, bool), np.full(shape, np.inf)
-        answers.append(tracks)
-        cycles.append(cycle)
-        drifts.append(drift_errors(frames, queries, tracks.xy, sees))
-    if len(failures) == len(teachers):
+    answers, failures = ask_all(teachers, frames, queries, config)
+    if not answers:
         raise _NoLabelsError("all teachers failed", failures)
-    return label_by_best(answers, cycles, drifts, queries, size, config), failures
+    return choose(answers, frames, queries, config), failures
 
 
-def _told(error: Exception) -> str:
-    first = (str(error).strip().splitlines() or [""])[0][:200]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+def choose(
+    answers: Sequence[Answer], frames: NDArray[np.uint8], queries: NDArray[np.float32], config: LabelConfig
+) -> PseudoLabels:
+    """Make labels of the answers of one teacher or more, by rules or by the shipped verifier.
+
+    Args:
+        answers: Of all teachers that did not fail.
+        frames: (T, H, W, 3) uint8, RGB.
+        queries: (N, 3) as t, x, y.
+        config: Says how; labels "random" need no answers of all teachers, and are not made here.
+
+    Raises:
+        LabelVerifierError: There is no verifier.
+    """
+    size = (frames.shape[2], frames.shape[1])
+    if config.labels == "verified":
+        table = evidence(answers, frames, queries, config.min_visibility)
+        labels = label_by_judgement(answers, judge(load_verifier(), table), queries, size, config)
+    else:
+        tracks, cycles, drifts = zip(*((a.tracks, a.cycle, a.drift) for a in answers), strict=True)
+        labels = label_by_best(tracks, cycles, drifts, queries, size, config)
+    teacher = np.array([*(answer.teacher for answer in answers), NOBODY], np.int8)
+    return replace(labels, chosen=teacher[labels.chosen])
 
 
 def _everything(settings: LabelSettings, teachers: Sequence[Teacher]) -> dict[str, object]:
-    label = {name: value for name, value in asdict(settings.label).items() if name != "min_known"}
-    return {
+    verified = settings.label.labels == "verified"
+    idle = {"min_known"} if verified else {"min_known", "min_reliability"}
+    label = {name: value for name, value in asdict(settings.label).items() if name not in idle}
+    return ({"verifier": verifier_identity()} if verified else {}) | {
         "version": _VERSION,
         "seed": settings.seed,
         "longest_side": settings.cut.longest_side,

@@ -1,6 +1,7 @@
 """From what several teachers say to labels: whom to believe, for which points and in which frames.
 
-The rule of reliable labels, for each point in each frame:
+Labels are "reliable" by rules, "verified" by a learned verifier (see `label_verifier`), or "random". The rule
+of reliable labels, for each point in each frame:
 
 1. A teacher *sees* the point where its visibility is above its own threshold, or else above
    `LabelConfig.min_visibility` (booleans as they are), and its position lies in the image.
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from cotracker_ros.training.teachers import TeacherTracks
 
-CHOICES = ("reliable", "random")
+CHOICES = ("reliable", "random", "verified")
 NOBODY = -1
 """Where `PseudoLabels.chosen` names no teacher."""
 
@@ -43,14 +44,15 @@ class LabelConfig:
     """How teachers' answers become labels.
 
     Attributes:
-        labels: "reliable" chooses the best teacher for each point and frame; "random" draws one for each
-            clip, as CoTracker3 does.
+        labels: "reliable" chooses the best teacher for each point and frame by rules, "verified" by a learned
+            verifier; "random" draws one for each clip, as CoTracker3 does.
         tracks: Points of a clip; clips whose images have fewer SIFT features are skipped.
         query_frames: Frames of a clip's first quarter that the points are taken from.
         min_visibility: A teacher with probabilities calls a point visible above this, unless it has a
             threshold of its own, as the shipped network has.
-        checks: Times that each teacher's tracks are checked by tracking back; with labels "reliable".
-        max_cycle: Largest error of tracking back, px.
+        checks: Times that each teacher's tracks are checked by tracking back; not with labels "random".
+        min_reliability: Least probability that a label is right; with labels "verified".
+        max_cycle: Largest error of tracking back, px; with labels "reliable", as the next two.
         max_drift: Largest error of matching straight back to the query's image, px; raise it for cameras that
             go far around or towards things.
         max_disagreement: Largest median distance to the other teachers, px.
@@ -62,6 +64,7 @@ class LabelConfig:
     query_frames: int = 8
     min_visibility: float = 0.9
     checks: int = 2
+    min_reliability: float = 0.6
     max_cycle: float = 2.0
     max_drift: float = 2.0
     max_disagreement: float = 3.0
@@ -76,7 +79,7 @@ class LabelConfig:
         for name in ("max_cycle", "max_drift", "max_disagreement"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; give a distance above 0 px")
-        for name in ("min_visibility", "min_known"):
+        for name in ("min_visibility", "min_reliability", "min_known"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give a share from 0 to below 1")
 
@@ -100,10 +103,13 @@ class PseudoLabels:
 
 def seen(tracks: TeacherTracks, size: tuple[int, int], min_visibility: float) -> NDArray[np.bool_]:
     """(T, N) bool: where a teacher sees the points, in images of a width and height."""
-    limit = np.array(size) - 1
+    return tracks.called_visible(min_visibility) & inside(tracks.xy, size)
+
+
+def inside(xy: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(...) bool: which positions (..., 2), px, lie in images of a width and height."""
     with np.errstate(invalid="ignore"):
-        inside = ((tracks.xy >= 0) & (tracks.xy <= limit)).all(-1)
-    return np.asarray(tracks.called_visible(min_visibility) & inside, bool)
+        return np.asarray(((xy >= 0) & (xy <= np.array(size) - 1)).all(-1), bool)
 
 
 def usable(tracks: TeacherTracks, sees: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -134,7 +140,7 @@ def label_by_one(
     """
     sees = seen(tracks, size, config.min_visibility)
     chosen = np.where(usable(tracks, sees, size), index, NOBODY)
-    return _with_queries(tracks.xy, sees, chosen, queries)
+    return with_queries(tracks.xy, sees, chosen, queries)
 
 
 def label_by_best(
@@ -177,7 +183,7 @@ def label_by_best(
         chosen = np.where((chosen == NOBODY) & candidates.any(0), best, chosen)
     taken = np.maximum(chosen, 0)[None]
     best_xy = np.take_along_axis(xy, taken[..., None], 0)[0]
-    return _with_queries(best_xy, np.take_along_axis(sees, taken, 0)[0], chosen, queries)
+    return with_queries(best_xy, np.take_along_axis(sees, taken, 0)[0], chosen, queries)
 
 
 def disagreement(xy: NDArray[np.floating], counted: NDArray[np.bool_]) -> NDArray[np.floating]:
@@ -223,7 +229,7 @@ def steady(error: NDArray[np.floating], candidates: NDArray[np.bool_]) -> NDArra
     return np.where(candidates, total / np.maximum(weight, 1), np.inf)
 
 
-def _with_queries(
+def with_queries(
     xy: NDArray[np.floating],
     visible: NDArray[np.bool_],
     chosen: NDArray[np.integer],

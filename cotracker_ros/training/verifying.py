@@ -43,9 +43,9 @@ class Cases(NamedTuple):
     """Points in images, and what was true of them.
 
     Attributes:
-        evidence: (M, len(EVIDENCE)) float32.
+        evidence: (M, C) float32.
         visible: (M,) float32, 1 where the point is visible.
-        near: (M,) float32, 1 where it is within `NEAR` of its place.
+        near: (M,) float32, 1 where it is near its place (of networks, within `NEAR`).
     """
 
     evidence: Tensor
@@ -123,11 +123,16 @@ def calibration_error(verifier: Verifier, cases: Cases) -> float:
     return float(gaps.abs().sum() / len(told))
 
 
-def fit(cases: Cases) -> Verifier:
-    """Fit a verifier by cross-entropy; whether a point is near is learned from visible ones."""
+def fit(cases: Cases, *, hidden_too: bool = False) -> Verifier:
+    """Fit a verifier by cross-entropy.
+
+    Args:
+        cases: What to learn from.
+        hidden_too: Whether a point is near is learned from all, and not from visible ones only.
+    """
     with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(0)
-        verifier = Verifier(HIDDEN)
+        verifier = Verifier(HIDDEN, cases.evidence.shape[1])
         verifier.mean.copy_(cases.evidence.mean(dim=0))
         verifier.scale.copy_(cases.evidence.std(dim=0).clamp(min=1e-3))
         optimizer = torch.optim.AdamW(verifier.parameters(), weight_decay=1e-2)
@@ -137,7 +142,8 @@ def fit(cases: Cases) -> Verifier:
             evidence, visible, near = (part[batch] for part in cases)
             seen, there = verifier(evidence).unbind(dim=-1)
             loss = F.binary_cross_entropy_with_logits(seen, visible)
-            loss = loss + F.binary_cross_entropy_with_logits(there, near, weight=visible)
+            counts = torch.ones_like(visible) if hidden_too else visible
+            loss = loss + F.binary_cross_entropy_with_logits(there, near, weight=counts)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -148,7 +154,7 @@ def fit(cases: Cases) -> Verifier:
 def joined(parts: list[Cases]) -> Cases:
     """Return the cases of several clips as one."""
     none = Cases(torch.zeros(0, len(EVIDENCE)), torch.zeros(0), torch.zeros(0))
-    return Cases(*(torch.cat(columns) for columns in zip(none, *parts, strict=True)))
+    return Cases(*(torch.cat(columns) for columns in zip(*(parts or [none]), strict=True)))
 
 
 class _Witness(CausalTracker):

@@ -31,6 +31,7 @@ from cotracker_ros.training.label_cache import (
     write_list,
 )
 from cotracker_ros.training.label_clips import label_source, random_piece
+from cotracker_ros.training.label_verifier import LabelVerifierError
 from cotracker_ros.training.labelling import LabelSettings, label_recording
 from cotracker_ros.training.named_teachers import make_teacher
 from cotracker_ros.training.pseudo_labels import LabelConfig
@@ -174,6 +175,60 @@ def test_labels_of_other_settings_are_made_again(recording, images, tmp_path: Pa
     assert label_recording(recording, teachers, folder, settings).reused == 0
 
 
+def test_labels_of_another_verifier_are_made_again(recording, tmp_path: Path, monkeypatch) -> None:
+    verified = replace(SETTINGS, label=replace(SETTINGS.label, labels="verified"))
+    label_recording(recording, [KLT], tmp_path, verified)
+    assert label_recording(recording, [KLT], tmp_path, verified).reused == 3
+    stricter = replace(verified, label=replace(verified.label, min_reliability=0.7))
+    assert label_recording(recording, [KLT], tmp_path, stricter).reused == 0
+    monkeypatch.setattr(labelling, "verifier_identity", lambda: "another")
+    assert label_recording(recording, [KLT], tmp_path, stricter).reused == 0
+
+
+def test_what_only_a_verifier_heeds_leaves_other_labels_as_they_are(
+    recording, tmp_path: Path, monkeypatch
+) -> None:
+    label_recording(recording, [KLT], tmp_path, SETTINGS)
+    monkeypatch.setattr(labelling, "verifier_identity", None)
+    stricter = replace(SETTINGS, label=replace(SETTINGS.label, min_reliability=0.7))
+    assert label_recording(recording, [KLT], tmp_path, stricter).reused == 3
+
+
+def test_verified_labels_are_true(recording, tmp_path: Path) -> None:
+    """A teacher that slides off is as sure of itself as the one that does not, and KLT is there, too."""
+
+    def slides(frames, queries):
+        xy, sure = known_answer(frames, queries)
+        return xy + 1.5 * (np.arange(len(frames))[:, None] - queries[:, 0])[..., None], sure
+
+    settings = replace(SETTINGS, label=replace(SETTINGS.label, labels="verified"))
+    teachers = [CallableTeacher("slides", "1", slides), KLT, TRUTH]
+    result = label_recording(recording, teachers, tmp_path, settings)
+    for clip in result.clips:
+        assert clip.path is not None
+        cached = load_labels(clip.path)
+        time = np.arange(8)[:, None] - cached.queries[:, 0]
+        truth = cached.queries[:, 1:] + time[..., None] * np.array(STEP)
+        known = cached.labels.known
+        assert known.mean() > 0.8
+        far = np.linalg.norm(cached.labels.xy - truth, axis=-1)
+        assert (far[known] < 0.25).mean() > 0.9
+        assert (cached.labels.chosen[np.abs(time) > 1] != 0).all()
+
+
+def test_a_missing_verifier_is_told_before_any_teacher_is_asked(
+    recording, tmp_path: Path, monkeypatch
+) -> None:
+    def missing():
+        raise LabelVerifierError("no verifier")
+
+    monkeypatch.setattr(labelling, "verifier_identity", missing)
+    monkeypatch.setattr(labelling, "ask_all", None)
+    settings = replace(SETTINGS, label=replace(SETTINGS.label, labels="verified"))
+    with pytest.raises(LabelVerifierError):
+        label_recording(recording, [KLT], tmp_path, settings)
+
+
 def test_a_looser_share_of_labels_needs_no_new_labels(recording, tmp_path: Path) -> None:
     strict = replace(SETTINGS, label=replace(SETTINGS.label, max_cycle=1e-9))
     first = label_recording(recording, [KLT], tmp_path, strict)
@@ -183,7 +238,7 @@ def test_a_looser_share_of_labels_needs_no_new_labels(recording, tmp_path: Path)
     assert (second.reused, [clip.skipped for clip in second.clips]) == (3, [""] * 3)
 
 
-@pytest.mark.parametrize("labels", ["reliable", "random"])
+@pytest.mark.parametrize("labels", ["reliable", "random", "verified"])
 def test_a_teacher_that_fails_costs_nobody_but_itself(recording, tmp_path: Path, labels: str) -> None:
     def fails(frames, queries):
         raise RuntimeError("out of memory\nand a long story")
@@ -238,12 +293,14 @@ def test_the_report_counts_winners_failures_and_what_was_left_out(recording, tmp
     result = label_recording(recording, teachers, tmp_path / "labels", SETTINGS)
     clips = (*result.clips, labelling.ClipResult("lab.bag", None, "too few features"))
     short = labelling.RecordingResult("short.mp4", 3, 3, "short.mp4 is too short: 3 of its 3 images")
-    text = write_report(tmp_path, [replace(result, clips=clips), short], ["bad", "truth"])
+    text = write_report(tmp_path, [replace(result, clips=clips), short], ["bad", "truth"], "verified")
     assert (tmp_path / "distill.md").read_text() == text
     assert "Clips left out: 1 too few features." in text
+    assert "Labels are verified: for each point and frame the teacher that a learned verifier" in text
     assert "short.mp4 is too short" in text
     assert "- bad: RuntimeError: no GPU (3x)" in text
     values = json.loads((tmp_path / "distill.json").read_text())
+    assert values["labels"] == "verified"
     truth = values["teachers"]["truth"]["labels"]
     assert values["teachers"]["bad"]["labels"]["all"] == 0
     nobody = values["teachers"]["nobody"]["labels"]
@@ -379,7 +436,8 @@ def test_one_recording_one_robot(folder_of_images: Path, tmp_path: Path, capsys,
     assert any("vis_conf_head" in name for name in changed)
     assert any("fnet" in name for name in changed)
 
-    monkeypatch.setattr(labelling, "ask", None)  # nothing is asked again, and the run is found finished
+    for name in ("ask", "ask_all"):
+        monkeypatch.setattr(labelling, name, None)  # nothing is asked again, and the run is found finished
     code, again, _ = run(capsys, *arguments)
     assert code == 0
     assert again.splitlines()[-1] == text.splitlines()[-1]
@@ -425,6 +483,16 @@ def test_a_video_that_ends_early_is_used_and_the_report_says_so(
     (row,) = (line for line in text.splitlines() if line.startswith(f"| {path} | "))
     read = int(row.split(" | ")[1])
     assert row.endswith(f" | the video ends after {read} images, but its header counts 16 |")
+
+
+def test_labels_are_verified_when_asked_for(folder_of_images: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    code, text, _ = run(capsys, "distill", "--recordings", folder_of_images, "--teachers", "klt",
+                        "--out", out, "--labels-only", "--labels", "verified", "--min-reliability", 0.5,
+                        *CUT)  # fmt: skip
+    assert code == 0
+    assert "Labels are verified" in text
+    assert len(LabelFolder(out / "labels")) == 2
 
 
 def test_a_still_recording_is_refused_in_one_sentence(tmp_path: Path, images: np.ndarray, capsys) -> None:

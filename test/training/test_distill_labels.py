@@ -215,10 +215,11 @@ def test_drift_is_found_by_tracking_back_and_what_was_good_before_it_is_kept() -
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"labels": "best"}, "labels is 'best'; give one of reliable, random"),
+        ({"labels": "best"}, "labels is 'best'; give one of reliable, random, verified"),
         ({"checks": 0}, "checks is 0"),
         ({"max_cycle": 0}, "max_cycle is 0"),
         ({"min_visibility": 1}, "min_visibility is 1"),
+        ({"min_reliability": 1}, "min_reliability is 1"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict, words: str) -> None:
