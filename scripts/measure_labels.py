@@ -76,7 +76,8 @@ def measure(
         visible, both, called, hidden, right, told, *within = total
         shares = [both / visible, *(count / both for count in within), both / called]
         shares += [right / hidden, right / told if told else np.nan]
-        yield f"| {name} | {way} | " + " | ".join(f"{100 * share:.1f} %" for share in shares) + " |"
+        cells = ("" if np.isnan(share) else f"{100 * share:.1f} %" for share in shares)
+        yield f"| {name} | {way} | {' | '.join(cells)} |"
 
 
 def main(args: argparse.Namespace) -> None:
