@@ -41,10 +41,13 @@ def write_report(
     Returns:
         The Markdown.
     """
-    paths = [clip.path for recording in recordings for clip in recording.clips if clip.path]
-    counts = total([tally(load_labels(path)) for path in paths], len(teachers))
+    tallies = [
+        total([tally(load_labels(clip.path)) for clip in recording.clips if clip.path], len(teachers))
+        for recording in recordings
+    ]
+    counts = total(tallies, len(teachers))
     folder.mkdir(parents=True, exist_ok=True)
-    values = {"labels": labels} | summary(recordings, teachers, counts)
+    values = {"labels": labels} | summary(recordings, teachers, tallies)
     (folder / f"{NAME}.json").write_text(json.dumps(values, indent=2) + "\n")
     text = markdown(values)
     (folder / f"{NAME}.md").write_text(text)
@@ -56,14 +59,17 @@ def write_report(
     return text
 
 
-def summary(recordings: Sequence[RecordingResult], teachers: Sequence[str], counts: Counts) -> dict[str, Any]:
-    """Return everything in the report as plain values."""
+def summary(
+    recordings: Sequence[RecordingResult], teachers: Sequence[str], tallies: Sequence[Counts]
+) -> dict[str, Any]:
+    """Return everything in the report, of which each recording has its counts, as plain values."""
     clips = [clip for recording in recordings for clip in recording.clips]
     failures: dict[str, Counter[str]] = {name: Counter() for name in teachers}
     for clip in clips:
         for name, error in clip.failures.items():
             failures[name][error] += 1
-    groups = _groups(counts)
+    groups = _groups(total(tallies, len(teachers)))
+    names = [*teachers, _NOBODY]
     return {
         "recordings": [
             {
@@ -75,8 +81,9 @@ def summary(recordings: Sequence[RecordingResult], teachers: Sequence[str], coun
                 "reused": recording.reused,
                 "refused": recording.refused,
                 "left_out": recording.left_out,
+                "labels": dict(zip(names, counts.sum((1, 2)).tolist(), strict=True)),
             }
-            for recording in recordings
+            for recording, counts in zip(recordings, tallies, strict=True)
         ],
         "skipped": dict(Counter(clip.skipped for clip in clips if clip.skipped)),
         "teachers": {
@@ -85,7 +92,7 @@ def summary(recordings: Sequence[RecordingResult], teachers: Sequence[str], coun
                 "failed": sum(failures[name].values()) if name in failures else 0,
                 "errors": dict(failures.get(name, {})),
             }
-            for row, name in enumerate([*teachers, _NOBODY])
+            for row, name in enumerate(names)
         },
     }
 
@@ -112,6 +119,13 @@ def markdown(values: dict[str, Any]) -> str:
         failed = "" if name == _NOBODY else entry["failed"]
         lines.append(f"| {name} | {' | '.join(cells)} | {failed} |")
     lines += ["", "Speeds are px a frame at 256x256, of the clip's frames."]
+    labelled = [entry for entry in values["recordings"] if entry["labelled"]]
+    if len(labelled) > 1:
+        lines += ["", f"| recording | {' | '.join(values['teachers'])} |"]
+        lines.append("| --- |" + " --- |" * len(values["teachers"]))
+        for entry in labelled:
+            cells = [_percent(count, sum(entry["labels"].values())) for count in entry["labels"].values()]
+            lines.append(f"| {entry['path']} | {' | '.join(cells)} |")
     lines += ["", f"![Whose labels]({NAME}.png)"]
     failed = [(name, entry["errors"]) for name, entry in values["teachers"].items() if entry["errors"]]
     if failed:

@@ -309,6 +309,23 @@ def test_the_report_counts_winners_failures_and_what_was_left_out(recording, tmp
     assert cv2.imread(str(tmp_path / "distill.png")) is not None
 
 
+def test_the_report_tells_recordings_apart(recording, tmp_path: Path) -> None:
+    result = label_recording(recording, [TRUTH], tmp_path / "labels", SETTINGS)
+    first, second = (replace(result, path=name) for name in ("first.bag", "second.bag"))
+    split = [replace(first, clips=result.clips[:1]), replace(second, clips=result.clips[1:])]
+    text = write_report(tmp_path, split, ["truth"], "reliable")
+    values = json.loads((tmp_path / "distill.json").read_text())
+    counted = [sum(entry["labels"].values()) for entry in values["recordings"]]
+    assert counted == [7 * 16, 2 * 7 * 16]
+    assert (
+        sum(entry["labels"]["truth"] for entry in values["recordings"])
+        == (values["teachers"]["truth"]["labels"]["all"])
+    )
+    assert "| recording | truth | nobody |" in text
+    share = 100 * values["recordings"][1]["labels"]["truth"] / counted[1]
+    assert f"| second.bag | {share:.1f} % |" in text
+
+
 # The folder as a training set
 
 
