@@ -36,8 +36,8 @@ from cotracker_ros.tracking.types import Tracks
 STARTS = KltConfig(window=31, levels=4, max_error=1.5)
 """How Lucas-Kanade carries points to the next image; its error is in px of the network's input."""
 
-TRUST = 0.8
-"""Share of the network's correction of a position that is taken; more brings no more, and loses tracks."""
+TRUST = 0.5
+"""Share of the network's correction of a position that is taken: with more, points slide off sooner."""
 _FARTHEST = 6.0  # px that an affine fit may move a point
 CLOSE_COMPANY = 2.0
 """Spread of a lost point's company, px of the network's input, up to which it is taken along."""
