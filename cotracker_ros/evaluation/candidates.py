@@ -108,15 +108,13 @@ class FunctionCandidate(Candidate):
         Raises:
             TrackerNameError: The function failed, or answered something else than tracks.
         """
-        from cotracker_ros.training.teachers import ask
+        from cotracker_ros.training.teachers import ask, told
 
         begin = time.perf_counter()
         try:
             tracks = ask(self._teacher, frames, points.astype(np.float32))
         except Exception as error:  # whatever a user's function raises
-            raise TrackerNameError(
-                f"the tracker '{self.name}' failed: {type(error).__name__}: {error}"
-            ) from error
+            raise TrackerNameError(f"the tracker '{self.name}' failed: {told(error)}") from error
         seconds = time.perf_counter() - begin
         answers = Answers(tracks.xy.astype(np.float32), tracks.called_visible(_VISIBLE))
         return Followed(answers, None, seconds, len(frames))

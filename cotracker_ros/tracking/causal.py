@@ -26,7 +26,7 @@ from cotracker_ros.tracking.company import by_company
 from cotracker_ros.tracking.config import KltConfig, TrackerConfig, refinement_passes, visible_from
 from cotracker_ros.tracking.evidence import Evidence
 from cotracker_ros.tracking.lucas_kanade import NOT_HOME, carry_on, follow
-from cotracker_ros.tracking.network_tracker import NetworkTracker
+from cotracker_ros.tracking.network_tracker import NetworkTracker, some_rows
 from cotracker_ros.tracking.polish import ANYWHERE, CLOSE, SIDE, Fit, cut_patches, polish
 from cotracker_ros.tracking.scaling import grey_factor, grey_image
 from cotracker_ros.tracking.searching import most_alike
@@ -214,7 +214,7 @@ class CausalTracker(NetworkTracker):
     def _refine_from(self, last: Estimates, start: Estimates, index: Tensor) -> Estimates:
         """Refine estimates (N, 1) of the newest frame, and remember what the network made of it."""
         state, model = self.state, self.model
-        support = [_some(level, index) for level in state.support]
+        support = [some_rows(level, index) for level in state.support]
         slot = torch.zeros(1, dtype=torch.long, device=model.device)
         past, known = self._past(index)
         for _ in range(refinement_passes(self.config, every_image=True)):
@@ -333,7 +333,7 @@ class CausalTracker(NetworkTracker):
         if self.state.patches is None:
             self.state.patches = Patches.around(*self._templates(np.arange(len(self.state))))
         patches = self.state.patches
-        return patches if len(rows) == len(patches) else patches.take(rows)  # as in `_some`
+        return patches if len(rows) == len(patches) else patches.take(rows)  # as in `some_rows`
 
     def _templates(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """Return images (N, SIDE, SIDE) around the queries of some rows, and (N, 2) the queries in them."""
@@ -373,7 +373,7 @@ class CausalTracker(NetworkTracker):
             state.known = torch.zeros(len(state), 0, dtype=torch.bool, device=weight.device)
         pairs = zip(state.memory, state.virtual_memory, strict=True)
         virtual = state.known.new_ones(config.virtual_tracks, state.known.shape[1])
-        past = [torch.cat([_some(part, index), newest]) for part, newest in pairs]
+        past = [torch.cat([some_rows(part, index), newest]) for part, newest in pairs]
         return past, torch.cat([state.known[index], virtual])
 
     def _remember(self, index: Tensor, present: list[Tensor]) -> None:
@@ -406,8 +406,3 @@ class CausalTracker(NetworkTracker):
             told[torch.from_numpy(rows).to(self.model.device)] = judged.to(told)
         visibility, confidence = told.sigmoid().cpu().numpy().T
         return Estimate(state.frames - 1, stamp, stamp, False, xy, visibility, confidence)
-
-
-def _some(whole: Tensor, index: Tensor) -> Tensor:
-    """Return some rows, in order; mostly they are all asked for, and nothing is copied."""
-    return whole if len(index) == len(whole) else whole[index]

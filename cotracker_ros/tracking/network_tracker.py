@@ -173,3 +173,8 @@ class NetworkTracker(PointTracker):
             self.state.support, self.model.support(self.state.pyramid, slots, xy), strict=True
         ):
             level[index] = part.to(level.dtype)  # autocast encodes in less than the weights have
+
+
+def some_rows(whole: Tensor, index: Tensor) -> Tensor:
+    """Return some rows, in order; mostly they are all asked for, and nothing is copied."""
+    return whole if len(index) == len(whole) else whole[index]

@@ -16,7 +16,7 @@ from torch import Tensor
 from cotracker_ros.model import CoTracker3, Estimates
 from cotracker_ros.model.cotracker3 import add_update, advance, new_estimates, select
 from cotracker_ros.tracking.config import TrackerConfig, refinement_passes
-from cotracker_ros.tracking.network_tracker import NetworkTracker
+from cotracker_ros.tracking.network_tracker import NetworkTracker, some_rows
 from cotracker_ros.tracking.table import Estimate
 from cotracker_ros.tracking.types import Tracks
 
@@ -138,7 +138,6 @@ class StreamTracker(NetworkTracker):
         """Refine rows in the window moved by ``shift``, whose images from index ``first_new`` on are new."""
         state, config, device = self.state, self.model.config, self.model.device
         window = config.window
-        everything = len(rows) == len(state)
         index = torch.from_numpy(rows).to(device)
         query_xy = torch.from_numpy(self.table.query_xy[rows]).to(device, self.model.position_dtype)
         query_xy = query_xy / (self._image_per_input() * config.stride)
@@ -149,11 +148,11 @@ class StreamTracker(NetworkTracker):
         self._sample_support(rows[fresh], query_xy[torch.from_numpy(fresh).to(device)])
 
         assert state.estimates is not None
-        before = state.estimates if everything else Estimates(*(part[index] for part in state.estimates))
+        before = Estimates(*(some_rows(part, index) for part in state.estimates))
         carried = torch.from_numpy(state.started[rows]).to(device)
         moved = self._start_new_frames(advance(before, shift, first_new - 1), first_new)
         estimates = select(carried, moved, new_estimates(query_xy, window))
-        support = state.support if everything else [level[index] for level in state.support]
+        support = [some_rows(level, index) for level in state.support]
 
         embedding, past = None, 0
         if state.embedding is not None:
@@ -169,6 +168,7 @@ class StreamTracker(NetworkTracker):
             # What is kept must be what the network sees at the positions that are kept.
             state.embedding[index] = self._correlate(slots, support, estimates.xy, carried, embedding, past)
 
+        everything = len(rows) == len(state)
         state.estimates = estimates if everything else _put(state.estimates, index, estimates)
         state.started[rows[begun]] = True
 

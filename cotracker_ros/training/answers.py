@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cotracker_ros.training.cycles import cycle_errors
 from cotracker_ros.training.drift import drift_errors
 from cotracker_ros.training.pseudo_labels import LabelConfig, inside, seen, usable
-from cotracker_ros.training.teachers import Teacher, TeacherTracks, ask
+from cotracker_ros.training.teachers import Teacher, TeacherTracks, ask, told
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +61,6 @@ def ask_all(
         except Exception as error:  # whatever a teacher raises costs it this clip, and no more
             failures[teacher.name] = told(error)
     return answers, failures
-
-
-def told(error: Exception) -> str:
-    """Return an error's kind and the first line of what it says."""
-    first = (str(error).strip().splitlines() or [""])[0][:200]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def _checked(

@@ -45,17 +45,14 @@ def write_report(
         total([tally(load_labels(clip.path)) for clip in recording.clips if clip.path], len(teachers))
         for recording in recordings
     ]
-    counts = total(tallies, len(teachers))
     folder.mkdir(parents=True, exist_ok=True)
     values = {"labels": labels} | summary(recordings, teachers, tallies)
     (folder / f"{NAME}.json").write_text(json.dumps(values, indent=2) + "\n")
     text = markdown(values)
     (folder / f"{NAME}.md").write_text(text)
-    groups = _groups(counts)
-    owners = {
-        name: [int(group[row]) for group in groups.values()] for row, name in enumerate([*teachers, _NOBODY])
-    }
-    plots.save(plot_shares("Whose labels", list(groups), owners, _NOBODY), folder / f"{NAME}.png")
+    owners = {name: list(entry["labels"].values()) for name, entry in values["teachers"].items()}
+    groups = list(values["teachers"][_NOBODY]["labels"])
+    plots.save(plot_shares("Whose labels", groups, owners, _NOBODY), folder / f"{NAME}.png")
     return text
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from cotracker_ros.recordings import Recording
-from cotracker_ros.training.answers import Answer, ask_all, told
+from cotracker_ros.training.answers import Answer, ask_all
 from cotracker_ros.training.cutting import Clip, CutConfig, plan_clips, read_clips
 from cotracker_ros.training.footage import Footage, FootageError, check_footage, look_through, numbered_images
 from cotracker_ros.training.label_cache import CachedLabels, ClipRecord, load_if_fresh, save_clip
@@ -34,7 +34,7 @@ from cotracker_ros.training.pseudo_labels import (
     label_by_one,
 )
 from cotracker_ros.training.sift_queries import sift_queries
-from cotracker_ros.training.teachers import Teacher, ask
+from cotracker_ros.training.teachers import Teacher, ask, told
 
 # Labels of earlier versions of this code, if what it does to them changes.
 _VERSION = 3

@@ -22,6 +22,7 @@ from cotracker_ros.training.teachers import (
     NetworkTeacher,
     Teacher,
     TeacherError,
+    told,
 )
 
 
@@ -70,7 +71,7 @@ def _callable_teacher(name: str) -> CallableTeacher:
             if inspect.isclass(function):
                 function = function()
     except Exception as error:  # whatever a user's module raises while it is imported
-        raise TeacherError(f"'{name}' cannot be had: {type(error).__name__}: {error}") from error
+        raise TeacherError(f"'{name}' cannot be had: {told(error)}") from error
     if not callable(function):
         raise TeacherError(f"'{name}' is a {type(function).__name__}; name a function or a callable")
     source = getattr(module, "__file__", None)

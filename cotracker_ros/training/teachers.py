@@ -238,3 +238,9 @@ def ask(teacher: Teacher, frames: NDArray[np.uint8], queries: NDArray[np.float32
             f"teacher '{teacher.name}' answered visibilities that are no probabilities; give 0 to 1, or bool"
         )
     return replace(tracks, xy=tracks.xy.astype(np.float32))
+
+
+def told(error: Exception) -> str:
+    """Return an error's kind and the first line of what it says."""
+    first = (str(error).strip().splitlines() or [""])[0][:200]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
