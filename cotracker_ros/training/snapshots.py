@@ -73,7 +73,8 @@ def load_snapshot(state: RunState, config: TrainConfig, folder: Path) -> bool:
 
     Raises:
         TrainingError: It cannot be read, or belongs to a run with other settings or with more or fewer clips
-            a step: processes and `batch` may change if their product does not, since the clips are the same.
+            a step: processes and `batch` may change if their product does not, since the clips are the same;
+            so may `steps`, unless it is already beyond them.
     """
     path = folder / SNAPSHOT
     if not path.is_file():
@@ -93,6 +94,10 @@ def load_snapshot(state: RunState, config: TrainConfig, folder: Path) -> bool:
     if changed:
         raise TrainingError(
             f"{path} belongs to a run with another '{changed[0]}'; give the same settings or another --out"
+        )
+    if step > config.steps:
+        raise TrainingError(
+            f"{path} is at step {step}, beyond the {config.steps} asked for; give more steps or another --out"
         )
     clips, wanted = config.batch * state.processes, int(before["batch"]) * processes
     if clips != wanted:
@@ -114,10 +119,10 @@ def load_snapshot(state: RunState, config: TrainConfig, folder: Path) -> bool:
     return True
 
 
-# Settings that do not decide what is learned, and those that may save a run whose loss was not a number. The
-# batch is looked at together with the processes.
+# Settings that do not decide what is learned, those that may save a run whose loss was not a number, and the
+# steps: a run may have to end sooner than was meant. The batch is looked at together with the processes.
 _MAY_CHANGE = (
-    "snapshot_every", "evaluate_every", "evaluate_clips", "initial", "data.workers",
+    "steps", "snapshot_every", "evaluate_every", "evaluate_clips", "initial", "data.workers",
     "rate", "clip_norm", "precision", "batch",
 )  # fmt: skip
 

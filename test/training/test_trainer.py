@@ -239,11 +239,18 @@ def test_processes_stream_the_samples_that_one_with_a_larger_batch_would() -> No
 
 def test_a_snapshot_of_other_settings_is_refused(tmp_path: Path) -> None:
     train(replace(CONFIG, steps=2), tmp_path, device=CPU)
-    with pytest.raises(TrainingError, match="another 'steps'"):
-        train(CONFIG, tmp_path, device=CPU)
+    with pytest.raises(TrainingError, match="another 'seed'"):
+        train(replace(CONFIG, seed=5), tmp_path, device=CPU)
     (tmp_path / snapshots.SNAPSHOT).write_bytes(b"cut off")
     with pytest.raises(TrainingError, match=r"cannot be read.*remove it to begin again"):
         train(CONFIG, tmp_path, device=CPU)
+
+
+def test_a_run_may_be_told_to_end_sooner_or_later_but_not_before_now(tmp_path: Path) -> None:
+    train(replace(CONFIG, steps=2), tmp_path, device=CPU)
+    train(replace(CONFIG, steps=3), tmp_path, device=CPU)
+    with pytest.raises(TrainingError, match="at step 3, beyond the 2 asked for; give more steps"):
+        train(replace(CONFIG, steps=2), tmp_path, device=CPU)
 
 
 def test_a_step_says_how_long_it_waited_for_clips() -> None:
