@@ -48,6 +48,12 @@ class BodyTracker:
         """Forget everything; ids start again."""
         self.state = self._new_state()
 
+    def begin_anew(self) -> None:
+        """Forget the bodies, as when the fixed frame jumped; ids go on."""
+        next_id = self.state.next_id
+        self.reset()
+        self.state.next_id = next_id
+
     def update(self, tracks: Tracks3D, camera: ArrayLike, pixel: float | None = None) -> RigidBodies:
         """Take the tracks of the next image and say where the bodies are.
 
@@ -85,10 +91,8 @@ class BodyTracker:
         """Bring the state to the tracks and time of an image."""
         state = self.state
         if state.epoch is not None and (tracks.epoch != state.epoch or tracks.stamp <= state.stamp):
-            next_id = state.next_id
-            self.reset()
+            self.begin_anew()
             state = self.state
-            state.next_id = next_id
         if state.epoch is not None:
             state.seconds = (tracks.stamp - state.stamp) * _NS
         state.epoch, state.stamp = tracks.epoch, tracks.stamp

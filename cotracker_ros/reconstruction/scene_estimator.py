@@ -159,7 +159,7 @@ class SceneEstimator:
             odometry = self._follow_camera(tracks, measured, before, frames, given)
         pose = guess if odometry is None else odometry.pose
         if odometry is not None and odometry.found_back:
-            self._bodies.reset()
+            self._bodies.begin_anew()
             self._last_pose, states = None, unknown_points(tracks.ids)
         effect = self._ego_motion.focal_effect(given is not None)
         if given is None and odometry is not None and odometry.state is not OdometryState.TRACKING:

@@ -1,5 +1,7 @@
 """A scene whose camera was lost: nothing is mapped from a guessed pose, and nothing is confidently wrong."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from lifting_scenes import CAMERA, HEIGHT, OCCLUDED, OPTICAL, SEEN, WIDTH, make_lifter, make_tracks
@@ -19,20 +21,24 @@ def _leaning(z):
     return (z * (1 + 0.2 * np.arange(WIDTH) / WIDTH) * np.ones((HEIGHT, 1))).astype(np.float32)
 
 
-def _film(images, returns):
-    """Yield depth images and tracks of a still camera: a wall, and from HIDDEN on a board."""
+def _film(images, returns, labels=()):
+    """Yield depth images and tracks of a still camera: a wall, and from HIDDEN on a board.
+
+    The first tracks, on the wall, have these labels.
+    """
     count = len(GRID)
     for k in range(images):
         board = k in HIDDEN or (k >= HIDDEN.stop and not returns)
         flags = np.repeat([OCCLUDED, SEEN] if board else [SEEN, OCCLUDED], count)
         tracks = make_tracks(k, np.tile(GRID, (2, 1)), ids=np.arange(2 * count), flags=flags, stamp=k * STEP)
+        tracks = replace(tracks, labels=(*labels, *tracks.labels[len(labels) :]))
         yield _leaning(1.0 if board else 2.0), tracks
 
 
-def _run(returns, images=70, **settings):
+def _run(returns, images=70, labels=(), **settings):
     lifter = make_lifter(CAMERA, camera_pose="tracks", ego_motion=EgoMotionConfig(**settings))
     scenes, sizes = [], []
-    for depth, tracks in _film(images, returns):
+    for depth, tracks in _film(images, returns, labels):
         lifter.add_depth(tracks.stamp, depth, OPTICAL)
         scenes += lifter.add_tracks(tracks, OPTICAL)
         sizes.append(len(lifter.map.points()))
@@ -52,6 +58,14 @@ def test_nothing_is_mapped_while_the_camera_is_astray_and_the_map_stays_when_it_
     assert lifter.counters.odometry_astray == astray.sum() - sum(
         scene.odometry.astray and scene.odometry.state is not OdometryState.TRACKING for scene in scenes
     )
+
+
+def test_no_body_gets_the_id_of_another_when_the_camera_is_found_back():
+    lifter, scenes, _ = _run(returns=True, labels=("cup",) * 12)
+    assert lifter.counters.odometry_found_back == 1
+    told = [body.id for scene in scenes for body in scene.bodies.bodies]
+    assert sorted(set(told)) == [1, 2]
+    assert told == sorted(told)  # the cup's pose from before is in a frame that jumped
 
 
 def test_the_map_begins_anew_when_nobody_waits_any_longer():
