@@ -49,7 +49,7 @@ class BodyTracker:
         self.state = self._new_state()
 
     def begin_anew(self) -> None:
-        """Forget the bodies, as when the fixed frame jumped; ids go on."""
+        """Forget the bodies, as when the fixed frame jumped or is another; ids go on."""
         next_id = self.state.next_id
         self.reset()
         self.state.next_id = next_id

@@ -267,7 +267,7 @@ class SceneEstimator:
             return
         self._forget_points()
         if frames.fixed != self.fixed_frame:
-            self._bodies.reset()
+            self._bodies.begin_anew()
             self._ego_motion.reset(origin)
             self.map.reset()
         self.fixed_frame, self.epoch = frames.fixed, epoch

@@ -68,6 +68,18 @@ def test_no_body_gets_the_id_of_another_when_the_camera_is_found_back():
     assert told == sorted(told)  # the cup's pose from before is in a frame that jumped
 
 
+def test_no_body_gets_the_id_of_another_in_another_fixed_frame():
+    lifter = make_lifter(CAMERA, camera_pose="tracks")
+    told = []
+    for depth, tracks in _film(HIDDEN.start, returns=True, labels=("cup",) * 12):
+        if tracks.stamp == 8 * STEP:
+            lifter.config = replace(lifter.config, target_frame="hall", fixed_frame="hall")
+        lifter.add_depth(tracks.stamp, depth, OPTICAL)
+        scenes = lifter.add_tracks(tracks, OPTICAL)
+        told += [(scene.bodies.frame_id, body.id) for scene in scenes for body in scene.bodies.bodies]
+    assert list(dict.fromkeys(told)) == [("odom", 1), ("hall", 2)]
+
+
 def test_the_map_begins_anew_when_nobody_waits_any_longer():
     lifter, scenes, _ = _run(returns=False, astray_seconds=1.0)
     assert not scenes[-1].odometry.astray
