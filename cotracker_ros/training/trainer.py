@@ -35,7 +35,7 @@ class TrainingFailedError(TrainingError):
 
 
 class _NotFiniteError(Exception):
-    """A loss, named, that is not a number; nothing has been changed by it."""
+    """What is not a number, named; nothing has been changed by it."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def train(
             except _NotFiniteError as bad:
                 kept = _keep(state, config, group, out)
                 raise TrainingFailedError(
-                    f"the loss '{bad}' of step {state.step} is not a number; {kept}: lower the rate "
+                    f"{bad} of step {state.step} is not a number; {kept}: lower the rate "
                     f"({config.rate:g}) or use precision fp32, and run again"
                 ) from None
             bar.update()
@@ -285,9 +285,10 @@ def _step(
     values["loss"] = sum(values.values())
     group.average_gradients(model)
     norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm))
-    if not math.isfinite(values["loss"]) or not math.isfinite(norm):
-        bad = next((name for name, value in values.items() if not math.isfinite(value)), "gradient")
-        raise _NotFiniteError(bad)
+    bad = _not_finite(values, norm)
+    # All processes stop at once: an infinite loss may leave the gradients of the others finite.
+    if group.any(bad is not None, device):
+        raise _NotFiniteError(bad or "another process's loss")
     state.optimizer.step()
     state.step += 1
     # A young average would hold the first weights for long.
@@ -296,6 +297,14 @@ def _step(
         for name, part in model.state_dict().items():
             state.average[name].lerp_(part.to(state.average[name].dtype), 1 - decay)
     return values | {"rate": rate, "norm": norm, "waited": waited}
+
+
+def _not_finite(losses: dict[str, float], norm: float) -> str | None:
+    """Name the first of the losses and the gradient's norm that is not a number, if one is not."""
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            return f"the loss '{name}'"
+    return None if math.isfinite(norm) else "the gradient"
 
 
 def _rounding(config: TrainConfig, device: torch.device) -> torch.autocast:

@@ -153,6 +153,20 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, monkeypatch: pyt
     assert not torch.equal(weights(gentle), weights(trainer.averaged(state)))
 
 
+def test_a_loss_that_is_no_number_in_one_process_stops_all() -> None:
+    class BesideOneThatFailed(trainer.Group):
+        def any(self, here: bool, device: torch.device) -> bool:
+            assert not here
+            return True
+
+    state, group = trainer.new_run(CONFIG, CPU), BesideOneThatFailed()
+    before = weights(state.model).clone()
+    with pytest.raises(trainer._NotFiniteError, match="another process's loss"):
+        trainer._step(state, CONFIG, group, CPU, trainer._samples(CONFIG, group, 0))
+    assert state.step == 0
+    assert torch.equal(weights(state.model), before)
+
+
 def test_where_the_last_good_state_cannot_be_written_the_snapshot_before_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
