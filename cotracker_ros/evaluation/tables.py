@@ -178,7 +178,7 @@ def _about(result: SetResult) -> str:
 
 def _metrics(result: SetResult, columns: Sequence[Column]) -> str:
     """The main table of a data set, with the speed of the trackers."""
-    speeds = [_speed([tracker]) for tracker, _ in _rows(result)]
+    speeds = [_speed([tracker]) for tracker, _ in _rows(result.trackers)]
     rows = [row + speed for row, speed in zip(_values(result, columns), speeds, strict=True)]
     return markdown_table([*_headings(columns), "images/s", "delay"], rows)
 
@@ -200,7 +200,7 @@ def _headings(columns: Sequence[Column]) -> list[str]:
 
 def _values(result: SetResult, columns: Sequence[Column]) -> list[list[str]]:
     rows = []
-    for tracker, which in _rows(result):
+    for tracker, which in _rows(result.trackers):
         mean = tracker.mean(which)
         values = [column.write(mean[column.metric]) for column in columns]
         rows.append([tracker.name, _called(tracker.answers, which), *values])
@@ -208,12 +208,19 @@ def _values(result: SetResult, columns: Sequence[Column]) -> list[list[str]]:
 
 
 def _differences(result: SetResult, columns: Sequence[Column]) -> str:
-    """Each tracker minus the best KLT, clip by clip."""
-    base = result.best_klt
-    if base is None or len(result.trackers) < 2:
+    """Each tracker minus the best KLT and, of several others, minus the first: a student minus its start."""
+    others = [tracker for tracker in result.trackers if tracker.trials and not tracker.is_klt]
+    first = others[0] if others else None
+    tables = [_minus(result.best_klt, result.trackers, columns), _minus(first, others, columns)]
+    return "\n\n".join(table for table in tables if table)
+
+
+def _minus(base: TrackerResult | None, trackers: Sequence[TrackerResult], columns: Sequence[Column]) -> str:
+    """Trackers minus one of them, clip by clip."""
+    if base is None or len(trackers) < 2:
         return ""
     rows = []
-    for tracker, which in _rows(result):
+    for tracker, which in _rows(trackers):
         if tracker is base:
             continue
         cells = [
@@ -233,8 +240,8 @@ def _difference(difference: Difference, column: Column) -> str:
     return f"{sign}{column.write(difference.mean)}{error} ({100 * difference.wins:.0f} %)"
 
 
-def _rows(result: SetResult) -> Iterator[tuple[TrackerResult, Which]]:
-    for tracker in result.trackers:
+def _rows(trackers: Sequence[TrackerResult]) -> Iterator[tuple[TrackerResult, Which]]:
+    for tracker in trackers:
         if tracker.trials:
             for which in tracker.answers:
                 yield tracker, which

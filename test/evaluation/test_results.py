@@ -105,6 +105,15 @@ def test_tables():
     assert "| net | first | +0.0 ± 10.0 (50 %) | +0.0 ± 0.0 (0 %) |" in text
     assert "| off | final | +10.0 ± 10.0 (50 %) |" in text
     assert "no point to ask for: empty." in text
+    # The first that is not KLT is what others, that learned from it perhaps, are compared with.
+    _, beside_first = text.split("Minus net, clip by clip")
+    assert "| off | final | -5.0 ± 15.0 (50 %) |" in beside_first
+    assert "klt" not in beside_first
+
+
+def test_a_single_tracker_beside_klt_is_compared_with_klt_only():
+    text = set_tables(SetResult("boxes", "synthetic", {}, [tracker("klt", [0.1]), tracker("net", [0.2])]))
+    assert text.count("clip by clip") == 1
 
 
 def test_the_summary_has_a_row_for_each_tracker_and_answer():
