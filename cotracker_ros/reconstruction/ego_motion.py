@@ -38,7 +38,7 @@ from cotracker_ros.reconstruction.observation import Observation, observe
 from cotracker_ros.reconstruction.pose_check import PoseHistory, PosePair, compare
 from cotracker_ros.reconstruction.pose_fit import Vote, fit_pose
 from cotracker_ros.reconstruction.pose_search import Finding, Outlook, candidates_among, find_pose
-from cotracker_ros.reconstruction.probation import grown_view, is_obstructed
+from cotracker_ros.reconstruction.probation import grown_view, obstructed_voters
 from cotracker_ros.reconstruction.rigid import about_other_point
 from cotracker_ros.reconstruction.scene import Odometry, OdometryState
 
@@ -280,9 +280,8 @@ class EgoMotion:
         state.status = OdometryState.LOST if lost else OdometryState.PREDICTED
         nothing = np.zeros(len(observed.seen), dtype=bool)
         expected = self.predict(observed.stamp)
-        state.obstructed |= is_obstructed(
-            state.landmarks, expected, state.view, nothing, state.obstructed, config
-        )
+        hidden = obstructed_voters(state.landmarks, expected, state.view, nothing, state.obstructed, config)
+        state.obstructed = state.obstructed or hidden
         reason = finding.reason
         if state.obstructed:
             reason += ", most of those that should be in view are hidden or contradict"
@@ -294,7 +293,7 @@ class EgoMotion:
             return reason
         self._settle(observed.stamp, lost=True)
         state.former = left_behind(state, config)
-        state.landmarks, state.obstructed = no_landmarks(observed.points.ids), False
+        state.landmarks, state.obstructed = no_landmarks(observed.points.ids), 0
         place(state, observed, placeable, votes=True)
         return f"{reason}: after {gap:.1f} s the pose goes on from the one expected"
 

@@ -49,7 +49,8 @@ class EgoMotionState:
         focal_wrong: ... and whether that means that it is certainly wrong.
         noise: (2,) how many times larger than said the noise of tracks and of depths is.
         view: See `probation.grown_view`.
-        obstructed: Whether most of the voters are hidden, see `probation`.
+        obstructed: Voters that should have been in view when most of them became hidden, see `probation`;
+            0: the view is free.
         astray: Stamp of the image from which on the pose goes on from a guess, ns; None where it does not.
         former: The voters of the time before that, see `finding_back`; None where there are too few.
         searched: Stamp of the last image in which these were looked for, ns.
@@ -73,7 +74,7 @@ class EgoMotionState:
     focal_wrong: bool = False
     noise: NDArray[np.float64] = field(default_factory=lambda: np.ones(2))
     view: NDArray[np.float64] | None = None
-    obstructed: bool = False
+    obstructed: int = 0
     astray: int | None = None
     former: Landmarks | None = None
     searched: int = 0

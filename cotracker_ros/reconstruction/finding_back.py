@@ -76,7 +76,7 @@ def find_back(state: EgoMotionState, observed: Observation, config: EgoMotionCon
         state.twist, state.twist_covariance = np.zeros(6), free_twist(config)
     state.measured, state.status = observed.stamp, OdometryState.TRACKING
     newer, state.landmarks = state.landmarks, former
-    state.pose, state.obstructed, state.astray, state.former = finding.fit.pose, False, None, None
+    state.pose, state.obstructed, state.astray, state.former = finding.fit.pose, 0, None, None
     vote, _ = consider(former, Vote(rows, finding.fit, agrees))
     by_focal, state.by_focal = state.by_focal, vote.fit.by_focal
     state.covariance = measured_covariance(state, observed, vote, config)

@@ -10,10 +10,11 @@ from cotracker_ros.reconstruction.ego_types import EgoMotionConfig
 from cotracker_ros.reconstruction.landmarks import admit, fuse, give_up
 from cotracker_ros.reconstruction.observation import Observation
 from cotracker_ros.reconstruction.pose_fit import Vote, errors_from
-from cotracker_ros.reconstruction.probation import examine, is_obstructed
+from cotracker_ros.reconstruction.probation import examine, obstructed_voters
 from cotracker_ros.reconstruction.rigid import about_other_point
 
 _NS = 1e-9
+_BACK = 0.6  # of the voters that were in view when it became obstructed: when so many stand, it is free
 
 
 def learn(state: EgoMotionState, observed: Observation, vote: Vote, config: EgoMotionConfig) -> None:
@@ -48,12 +49,18 @@ def learn(state: EgoMotionState, observed: Observation, vote: Vote, config: EgoM
 def _look_for_obstruction(
     state: EgoMotionState, observed: Observation, agreeing: NDArray[np.intp], config: EgoMotionConfig
 ) -> None:
-    """See whether the voters, of which those in the rows `agreeing` stand, are still the view."""
+    """See whether the voters, of which those in the rows `agreeing` stand, are still the view.
+
+    Voters that stay hidden are given up in time, so that most of the rest stand again while the view is as
+    obstructed as before. It is free when there are many of them beside what else is seen, or nearly as many
+    as before: one blurred image, or a jerk, hides them for a moment only.
+    """
     agrees = np.zeros(len(observed.seen), dtype=bool)
     agrees[agreeing] = True
     few = 2 * len(agreeing) < int(np.count_nonzero(observed.seen & ~observed.points.moving))
-    hidden = is_obstructed(state.landmarks, state.pose, state.view, agrees, state.obstructed, config)
-    state.obstructed = hidden or (state.obstructed and few)
+    hidden = obstructed_voters(state.landmarks, state.pose, state.view, agrees, state.obstructed, config)
+    stays = few and len(agreeing) < _BACK * state.obstructed
+    state.obstructed = hidden or (state.obstructed if stays else 0)
 
 
 def refill(state: EgoMotionState, observed: Observation, config: EgoMotionConfig) -> None:

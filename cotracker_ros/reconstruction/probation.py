@@ -33,22 +33,22 @@ def grown_view(view: NDArray[np.float64] | None, observed: Observation) -> NDArr
     return np.stack([low, high] if view is None else [np.minimum(low, view[0]), np.maximum(high, view[1])])
 
 
-def is_obstructed(
+def obstructed_voters(
     landmarks: Landmarks,
     pose: NDArray[np.float64],
     view: NDArray[np.float64] | None,
     agrees: NDArray[np.bool_],
-    before: bool,
+    before: int,
     config: EgoMotionConfig,
-) -> bool:
-    """Say whether most of the voters that should be in view are hidden or contradict.
+) -> int:
+    """Return how many voters should be in view of which most are hidden or contradict; 0 where most stand.
 
     Args:
         landmarks: N of them.
         pose: (4, 4) fixed_from_camera, as measured or expected.
         view: See `grown_view`.
         agrees: (N,) bool, landmarks that are seen and agree with the pose.
-        before: Whether the view was obstructed.
+        before: How many there were when the view became obstructed, which they stay; 0: it was not.
         config: Knows the share.
     """
     voters = np.flatnonzero(landmarks.votes)
@@ -60,7 +60,8 @@ def is_obstructed(
     if expected.sum() < _FEW:
         return before
     standing = np.count_nonzero(agrees[voters] & expected)
-    return bool(standing < config.obstructed_share * expected.sum())
+    hidden = standing < config.obstructed_share * expected.sum()
+    return (before or int(expected.sum())) if hidden else 0
 
 
 def examine(
