@@ -52,8 +52,8 @@ def _look_for_obstruction(
     """See whether the voters, of which those in the rows `agreeing` stand, are still the view.
 
     Voters that stay hidden are given up in time, so that most of the rest stand again while the view is as
-    obstructed as before. It is free when there are many of them beside what else is seen, or nearly as many
-    as before: one blurred image, or a jerk, hides them for a moment only.
+    obstructed as before. It is free when there are many of them beside what else is seen, or most of those
+    that were in view before: a blurred image, or a jerk, hides them for a moment only.
     """
     agrees = np.zeros(len(observed.seen), dtype=bool)
     agrees[agreeing] = True
