@@ -280,8 +280,9 @@ class EgoMotion:
         state.status = OdometryState.LOST if lost else OdometryState.PREDICTED
         nothing = np.zeros(len(observed.seen), dtype=bool)
         expected = self.predict(observed.stamp)
-        hidden = obstructed_voters(state.landmarks, expected, state.view, nothing, state.obstructed, config)
-        state.obstructed = state.obstructed or hidden
+        state.obstructed = obstructed_voters(
+            state.landmarks, expected, state.view, nothing, state.obstructed, config
+        )
         reason = finding.reason
         if state.obstructed:
             reason += ", most of those that should be in view are hidden or contradict"

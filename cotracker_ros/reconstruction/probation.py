@@ -48,7 +48,7 @@ def obstructed_voters(
         pose: (4, 4) fixed_from_camera, as measured or expected.
         view: See `grown_view`.
         agrees: (N,) bool, landmarks that are seen and agree with the pose.
-        before: How many there were when the view became obstructed, which they stay; 0: it was not.
+        before: What was returned for the last image; while the view stays obstructed, that is returned again.
         config: Knows the share.
     """
     voters = np.flatnonzero(landmarks.votes)
